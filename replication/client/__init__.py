@@ -1,0 +1,1 @@
+"""Replica clients: one contract, one module for each kind of storage."""

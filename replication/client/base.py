@@ -1,0 +1,105 @@
+"""The contract of a replica client: how the rest of the library reaches the files of one replica.
+
+Rules every client keeps, and the conformance suite checks:
+- A listing is sorted by (min_txid, max_txid) and holds only well-formed names; a level nobody wrote is empty.
+- A file becomes visible whole or not at all, with its size and, where the store can, its header's time.
+- Levels are separate, deleting what is missing is no error, and nothing outside the replica's prefix is touched.
+- Every failure is one of the classes in `replication.errors`, and no message or `repr` holds a secret.
+- A client may be used from any thread.
+
+Source: litestream 0.5.17, replica_client.go.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, ClassVar
+
+from replication.ltx.file_info import FileInfo
+from replication.position import TXID
+
+
+class ReplicaClient(ABC):
+    """Access to the files of one replica."""
+
+    type: ClassVar[str]
+    """The scheme that names this kind of client: "file", "s3", ..."""
+
+    accurate_list_times: ClassVar[bool]
+    """Whether a plain listing already gives the header's times, so that `use_metadata` costs nothing."""
+
+    @abstractmethod
+    def init(self) -> None:
+        """Connect and check the configuration; a second call does nothing.
+
+        Raises:
+            UsageError, DeniedError, UnavailableError: the configuration cannot work, or not now.
+
+        """
+
+    @abstractmethod
+    def ltx_files(self, level: int, seek: TXID = TXID(0), *, use_metadata: bool = False) -> Iterator[FileInfo]:
+        """Yield the files of a level with `min_txid >= seek`, sorted by (min_txid, max_txid).
+
+        With `use_metadata`, `created_at` is the header's time even where that costs a request for each file.
+
+        Raises:
+            UsageError: there is no such level, or no such bucket.
+            DeniedError, UnavailableError: the storage refused, or did not answer.
+
+        """
+
+    @abstractmethod
+    def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
+        """Return bytes `start` (inclusive) to `end` (exclusive) of a file, or to its end.
+
+        A range past the end is cut short, not an error. Of `info` only level, TXIDs and, unless it is empty, the
+        identity count: a file that has another identity by now is missing.
+
+        Raises:
+            LTXMissingError: the file is not in the replica.
+            DeniedError, UnavailableError: the storage refused, or did not answer.
+
+        """
+
+    @abstractmethod
+    def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
+        """Return a reader of `size` bytes from `offset` on; size 0 means to the end of the file.
+
+        Raises:
+            LTXMissingError: the file is not in the replica.
+            DeniedError, UnavailableError: the storage refused, or did not answer; reads may raise them too.
+
+        """
+
+    @abstractmethod
+    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+        """Store what `reader` gives, to its end, under that name, and return what a listing would say of it.
+
+        The first 100 bytes must be an LTX header: the stored time comes from it.
+
+        Raises:
+            LTXError: the first bytes are no LTX header.
+            DeniedError, UnavailableError: the storage refused, or did not answer; nothing is visible then.
+
+        """
+
+    @abstractmethod
+    def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
+        """Delete files; those already gone are no error.
+
+        Raises:
+            DeniedError, UnavailableError: the storage refused, or did not answer; some may be deleted.
+
+        """
+
+    @abstractmethod
+    def delete_all(self) -> None:
+        """Delete every file of the replica.
+
+        Raises:
+            DeniedError, UnavailableError: the storage refused, or did not answer; some may be deleted.
+
+        """
+
+    def close(self) -> None:
+        """Let go of connections; the client may be used again afterwards."""

@@ -1,0 +1,92 @@
+"""Errors, sorted by what the caller does next.
+
+Foreign exceptions are mapped to these once, at the border that meets them, with `raise ... from`.
+Messages carry names and numbers ("expected X, got Y") and are not part of the API.
+"""
+
+
+class LitestreamError(Exception):
+    """Any error of this library; catch a subclass to know what to do."""
+
+
+class UsageError(LitestreamError, ValueError):
+    """Fix the call: a bad URL, level, time, TXID or option."""
+
+
+class UnavailableError(LitestreamError, OSError):
+    """Call again later: network, timeout, a server that does not answer."""
+
+
+class ThrottledError(UnavailableError):
+    """Call again later, and slower: the storage asked for fewer requests."""
+
+
+class StaleError(UnavailableError):
+    """Call again later: the data is older than the `max_staleness` asked for."""
+
+
+class DeniedError(LitestreamError, PermissionError):
+    """Fix the credentials or the policy."""
+
+
+class LTXMissingError(LitestreamError, FileNotFoundError):
+    """Plan again: the file is not, or no longer, in the replica."""
+
+
+class SnapshotGoneError(LTXMissingError):
+    """Roll back and begin again: a page of this transaction's view is no longer in the replica."""
+
+
+class NoSnapshotsError(LitestreamError):
+    """Nothing to restore from: the replica is missing or empty."""
+
+
+class TxNotAvailableError(LitestreamError):
+    """Choose another target: the replica cannot reach that TXID or instant."""
+
+
+class PositionError(LitestreamError):
+    """Plan again: a file does not follow the current position, or the chain has a gap."""
+
+    def __init__(self, message: str, *, expected: int, actual: int) -> None:
+        """Keep the TXID that was `expected` next and the `actual` one."""
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual
+
+
+class CorruptError(LitestreamError):
+    """Do not retry: stored bytes are not what the format says."""
+
+
+class LTXError(CorruptError):
+    """Do not retry: an LTX file, or a part of one, breaks the format.
+
+    `level`, `min_txid`, `max_txid` and `offset` (bytes from the start of the file) say where, as far as known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        level: int | None = None,
+        min_txid: int | None = None,
+        max_txid: int | None = None,
+        offset: int | None = None,
+    ) -> None:
+        """Keep where in which file it was."""
+        super().__init__(message)
+        self.level = level
+        self.min_txid = min_txid
+        self.max_txid = max_txid
+        self.offset = offset
+
+
+class ChecksumMismatchError(CorruptError):
+    """Do not retry: a checksum over stored bytes is not the stored checksum."""
+
+    def __init__(self, message: str, *, expected: int, actual: int) -> None:
+        """Keep the stored checksum (`expected`) and the computed one (`actual`)."""
+        super().__init__(message)
+        self.expected = expected
+        self.actual = actual

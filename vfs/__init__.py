@@ -1,0 +1,1 @@
+"""The read side: the SQLite VFS that opens a replica in place."""
