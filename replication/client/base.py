@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, ClassVar
 
 from replication.ltx.file_info import FileInfo
-from replication.position import TXID
+from replication.position import NO_TXID, TXID
 
 
 class ReplicaClient(ABC):
@@ -37,7 +37,7 @@ class ReplicaClient(ABC):
         """
 
     @abstractmethod
-    def ltx_files(self, level: int, seek: TXID = TXID(0), *, use_metadata: bool = False) -> Iterator[FileInfo]:
+    def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
         """Yield the files of a level with `min_txid >= seek`, sorted by (min_txid, max_txid).
 
         With `use_metadata`, `created_at` is the header's time even where that costs a request for each file.
@@ -101,5 +101,5 @@ class ReplicaClient(ABC):
 
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - a client without connections has nothing to do
         """Let go of connections; the client may be used again afterwards."""
