@@ -1,0 +1,203 @@
+"""Replicas in a directory: `<root>/ltx/<level>/<min>-<max>.ltx`.
+
+A file is written beside its place under a name that no listing shows, synced, given its header's time and renamed, so
+a name that can be seen is whole, lasting and dated. The identity is inode, mtime and size. (The Go program sets the
+mtime after the rename: what was listed in that instant is found changed once, and the reader plans again.)
+
+Source: litestream 0.5.17, file/replica_client.go.
+"""
+
+import errno
+import itertools
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from replication.client.base import ReplicaClient
+from replication.client.names import ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_filename
+from replication.client.reader import Chunk, open_range_reader, read_upload_head
+from replication.clock import from_timestamp_ms
+from replication.errors import DeniedError, LitestreamError, LTXMissingError, UnavailableError, UsageError
+from replication.levels import check_level
+from replication.ltx.file_info import FileInfo
+from replication.position import NO_TXID, TXID
+
+_COPY_SIZE = 2**20  # bytes
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_temporary_numbers = itertools.count(1)
+
+
+class FileReplicaClient(ReplicaClient):
+    """A replica in a local directory."""
+
+    type: ClassVar[str] = "file"
+    accurate_list_times: ClassVar[bool] = True
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Name the root directory; nothing is opened or created yet."""
+        if not os.fspath(path):
+            msg = "a file replica needs the path of a directory"
+            raise UsageError(msg)
+        self._root = Path(path).absolute()
+
+    def __repr__(self) -> str:
+        missing = "" if self._root.is_dir() else " missing"
+        return f"<FileReplicaClient {self._root}{missing}>"
+
+    @property
+    def path(self) -> Path:
+        """The root directory."""
+        return self._root
+
+    def init(self) -> None:
+        """Check that the root, if there is one, is a directory."""
+        with _errors(self._root):
+            if self._root.exists() and not self._root.is_dir():
+                msg = f"expected a directory for a file replica, got the file {self._root}"
+                raise UsageError(msg)
+
+    def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
+        """Yield the files of a level from `seek` on; their times are always the headers'."""
+        del use_metadata  # mtime is the header's time
+        directory = ltx_level_dir(self._root, check_level(level))
+        infos: list[FileInfo] = []
+        with _errors(directory), suppress(FileNotFoundError), os.scandir(directory) as entries:
+            for entry in entries:
+                name = parse_ltx_filename(entry.name)
+                if name is None or name[0] < seek:
+                    continue
+                with suppress(FileNotFoundError):  # deleted since the directory was read
+                    found = entry.stat()
+                    if stat.S_ISREG(found.st_mode):
+                        infos.append(_file_info(level, name[0], name[1], found))
+        infos.sort(key=lambda info: (info.min_txid, info.max_txid))
+        return iter(infos)
+
+    def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
+        """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
+        path = self._file_path(info.level, info.min_txid, info.max_txid)
+        with _errors(path), path.open("rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if info.identity and info.identity != _identity(found):
+                msg = f"{path} was replaced by another file since it was listed"
+                raise LTXMissingError(msg)
+            end = found.st_size if end is None else min(end, found.st_size)
+            return _pread(file.fileno(), start, end)
+
+    def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
+        """Return a reader; it keeps the file readable even when it is deleted meanwhile."""
+        path = self._file_path(level, min_txid, max_txid)
+        with _errors(path):
+            file = path.open("rb")
+        if size == 0 and offset == 0:
+            return file
+
+        def read_chunk(_identity: str, start: int, end: int) -> Chunk:
+            return Chunk(_pread(file.fileno(), start, end))
+
+        return open_range_reader(read_chunk, offset=offset, size=size, on_close=file.close)
+
+    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+        """Store a file, synced to disk when this returns."""
+        path = self._file_path(level, min_txid, max_txid)
+        head = read_upload_head(reader)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_temporary_numbers)}.tmp")
+        with _errors(path, missing=UnavailableError):  # somebody deletes the directory meanwhile
+            _make_directories(path.parent)
+            try:
+                with temporary.open("xb") as file:
+                    file.write(head.data)
+                    shutil.copyfileobj(reader, file, _COPY_SIZE)
+                    file.flush()
+                    timestamp_ns = head.timestamp_ms * 1_000_000
+                    os.utime(temporary, ns=(timestamp_ns, timestamp_ns))
+                    os.fsync(file.fileno())
+                    written = os.fstat(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_directory(path.parent)
+        return _file_info(level, min_txid, max_txid, written)
+
+    def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
+        """Delete files; those already gone are no error."""
+        for info in infos:
+            path = self._file_path(info.level, info.min_txid, info.max_txid)
+            with _errors(path), suppress(FileNotFoundError):
+                path.unlink()
+
+    def delete_all(self) -> None:
+        """Delete the directory `ltx` with all that is in it, and nothing beside it."""
+        directory = ltx_dir(self._root)
+        with _errors(directory), suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+    def _file_path(self, level: int, min_txid: TXID, max_txid: TXID) -> Path:
+        return ltx_file_path(self._root, check_level(level), min_txid, max_txid)
+
+
+def _file_info(level: int, min_txid: TXID, max_txid: TXID, found: os.stat_result) -> FileInfo:
+    return FileInfo(
+        level=level,
+        min_txid=min_txid,
+        max_txid=max_txid,
+        size=found.st_size,
+        created_at=from_timestamp_ms(found.st_mtime_ns // 1_000_000),
+        identity=_identity(found),
+    )
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def _pread(descriptor: int, start: int, end: int) -> bytes:
+    """Return bytes `start` to `end` (exclusive), fewer at the end of the file."""
+    data = os.pread(descriptor, max(0, end - start), start)
+    parts = [data]
+    while data and (start := start + len(data)) < end:  # one call gives at most 2 GiB
+        data = os.pread(descriptor, end - start, start)
+        parts.append(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _make_directories(directory: Path) -> None:
+    """Make a directory and its parents, each of them synced into its own parent."""
+    if directory.is_dir():
+        return
+    _make_directories(directory.parent)
+    directory.mkdir(exist_ok=True)
+    _sync_directory(directory.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the names in a directory last."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _errors(path: Path, missing: type[LitestreamError] = LTXMissingError) -> Iterator[None]:
+    """Give what the operating system says of `path` one of our classes."""
+    try:
+        yield
+    except LitestreamError:
+        raise
+    except FileNotFoundError as error:
+        msg = f"{path} is not there"
+        raise missing(msg) from error
+    except PermissionError as error:
+        msg = f"no permission for {error.filename or path}: {error.strerror}"
+        raise DeniedError(msg) from error
+    except OSError as error:
+        reason = "no space left on the device" if error.errno in _FULL else error.strerror or str(error)
+        msg = f"{path}: {reason}"
+        raise UnavailableError(msg) from error

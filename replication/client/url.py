@@ -1,0 +1,63 @@
+"""From a URL to a replica client: a table of schemes, which other packages may add to."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from replication.client.base import ReplicaClient
+from replication.client.file import FileReplicaClient
+from replication.client.url_parse import ReplicaURL, is_url, parse_replica_url, unknown_name
+from replication.errors import UsageError
+
+ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
+"""Makes a client of a URL's parts and the caller's options, or raises UsageError."""
+
+_NOT_YET = ("abs", "gs", "http", "https", "nats", "oss", "sftp", "webdav", "webdavs")
+
+_lock = threading.Lock()
+_factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
+
+
+def register_replica_client(scheme: str, factory: ReplicaClientFactory) -> None:
+    """Let `factory` make the clients of a scheme from now on."""
+    with _lock:
+        _factories[scheme] = factory
+
+
+def replica_client(url: str, **options: object) -> ReplicaClient:
+    """Return a client for the replica at a URL; it connects at its first use.
+
+    `timeout_s` bounds how long a call may take where the storage is remote; further options are the storage's own.
+
+    Raises:
+        UsageError: there is no client for such a URL, or it does not know a parameter or an option.
+
+    """
+    if not is_url(url):
+        hint = f"file://{url}" if url.startswith("/") else "file:///absolute/path"
+        msg = f"expected a replica URL, got {url!r}; did you mean {hint}?"
+        raise UsageError(msg)
+    parsed = parse_replica_url(url)
+    with _lock:
+        factory = _factories.get(parsed.scheme)
+        known = sorted(_factories)
+    if factory is not None:
+        return factory(parsed, options)
+    if parsed.scheme in _NOT_YET:
+        msg = f"replicas at {parsed.scheme}:// are not supported yet; {_join(known)} are"
+        raise UsageError(msg)
+    msg = f"unknown replica scheme {parsed.scheme}://; known are {_join(known)}"
+    raise UsageError(msg)
+
+
+def _join(schemes: list[str]) -> str:
+    return ", ".join(f"{scheme}://" for scheme in schemes)
+
+
+def _file_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    for name in options:
+        if name != "timeout_s":  # a local file system answers, or hangs: nothing to bound
+            raise UsageError(unknown_name("option of a file replica", name, ["timeout_s"]))
+    return FileReplicaClient(url.path)
+
+
+register_replica_client("file", _file_client)

@@ -1,0 +1,168 @@
+"""Replica URLs: `scheme://[user:password@]host/path?query`.
+
+What a URL means is what it means to the Go program, also where that is peculiar: a `file` URL names the path as it is
+written, `%20` and all, and a host becomes the first directory. Access points of S3 (`s3://arn:…:accesspoint/name/path`)
+are no URLs at all, and have their own rule.
+
+Source: litestream 0.5.17, replica_url.go.
+"""
+
+import difflib
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from replication.errors import UsageError
+
+_URL = re.compile(r"\w+://", re.ASCII)
+_ARN_URL = re.compile(r"s3://(?=arn:)", re.IGNORECASE)
+_ACCESS_POINT = re.compile(r"(?P<arn>.*?:accesspoint/[^/]+)(?:/(?P<key>.*))?", re.IGNORECASE)
+_URL_PATH_SAFE = "/!$&'()*+,;=:@[]~%"  # what Go leaves as it is in a path
+_TRUE = {"true", "1", "t", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaURL:
+    """The parts of a replica URL; `repr` leaves out what may be secret.
+
+    `host` may carry a port. `path` is cleaned and has no leading slash, but for files. Of a repeated query parameter
+    the first value counts.
+    """
+
+    scheme: str
+    host: str = ""
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+
+def is_url(text: str) -> bool:
+    """Say whether a text begins like a URL, with a scheme.
+
+    >>> is_url("s3://bucket"), is_url("/var/lib/app.db")
+    (True, False)
+    """
+    return _URL.match(text) is not None
+
+
+def parse_replica_url(url: str) -> ReplicaURL:
+    """Return the parts of a replica URL.
+
+    >>> parse_replica_url("s3://bucket/app//db/?region=eu-west-1")
+    ReplicaURL(scheme='s3', host='bucket', path='app/db')
+
+    Raises:
+        UsageError: it has no scheme, or is broken otherwise.
+
+    """
+    if found := _ARN_URL.match(url):
+        return _parse_access_point(url[found.end() :])
+    try:
+        parts = urlsplit(url)
+        user, password = parts.username or "", parts.password or ""
+        _ = parts.port  # raises for what is no number
+    except ValueError as error:
+        msg = f"not a replica URL: {_without_secrets(url)!r} ({error})"
+        raise UsageError(msg) from None  # the cause would repeat the URL
+    if not parts.scheme:
+        msg = f"expected a replica URL with a scheme, like file:///absolute/path, got {_without_secrets(url)!r}"
+        raise UsageError(msg)
+    if parts.scheme == "file":
+        return ReplicaURL("file", path=_file_path(url))
+    return ReplicaURL(
+        parts.scheme,
+        host=parts.netloc.rpartition("@")[2],
+        path=clean_replica_url_path(unquote(parts.path)),
+        query=_parse_query(parts.query),
+        username=unquote(user),
+        password=unquote(password),
+    )
+
+
+def replica_type_from_url(url: str) -> str:
+    """Return the type of replica a URL names, or nothing if it is no URL.
+
+    >>> replica_type_from_url("webdavs://host/path"), replica_type_from_url("/path")
+    ('webdav', '')
+    """
+    if not is_url(url):
+        return ""
+    scheme = url.partition(":")[0].lower()
+    return "webdav" if scheme == "webdavs" else scheme
+
+
+def clean_replica_url_path(path: str) -> str:
+    """Return a path without leading or doubled slashes, `.` and `..`.
+
+    >>> clean_replica_url_path("/a/./b//../c/")
+    'a/c'
+    """
+    return posixpath.normpath("//" + path).lstrip("/")
+
+
+def bool_query_value(query: Mapping[str, str], *names: str) -> bool | None:
+    """Return the first of these parameters that is given, as a truth value; None if none is.
+
+    Anything but true, 1, t and yes is false.
+    """
+    for name in names:
+        if text := query.get(name, ""):
+            return text.lower() in _TRUE
+    return None
+
+
+def region_from_s3_arn(arn: str) -> str:
+    """Return the region an ARN names, or nothing.
+
+    >>> region_from_s3_arn("arn:aws:s3:us-east-2:123456789012:accesspoint/name")
+    'us-east-2'
+    """
+    parts = arn.split(":", 5)
+    return parts[3] if len(parts) > 3 else ""  # noqa: PLR2004 - arn:partition:service:region:…
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message for a name that is not known, with the nearest one that is.
+
+    >>> unknown_name("parameter", "regoin", ["region", "endpoint"])
+    "unknown parameter 'regoin'; did you mean region?"
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown {kind} {name!r}{hint}"
+
+
+def _parse_access_point(text: str) -> ReplicaURL:
+    text, _, query = text.partition("?")
+    found = _ACCESS_POINT.fullmatch(text)
+    if found is None:
+        msg = f"expected arn:…:accesspoint/name, got {text!r}"
+        raise UsageError(msg)
+    return ReplicaURL(
+        "s3", host=found["arn"], path=clean_replica_url_path(found["key"] or ""), query=_parse_query(query)
+    )
+
+
+def _file_path(url: str) -> str:
+    """Return the path a file URL names: everything after the scheme but the query, in its escaped form."""
+    rest, hash_sign, fragment = url.partition(":")[2].partition("#")
+    path = quote(rest.partition("?")[0], safe=_URL_PATH_SAFE)
+    if path.startswith("//") and not path.startswith("///"):
+        path = path[1:]  # the host is the first directory
+    cleaned = posixpath.normpath(path + hash_sign + fragment)
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        values.setdefault(name, value)
+    return values
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without its user, password and query."""
+    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
