@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 import lz4.block  # type: ignore[import-untyped]
-import lz4.frame  # type: ignore[import-untyped]
 
 from replication.errors import LTXError
 from replication.ltx.header import MAX_PAGE_SIZE
+from replication.ltx.lz4_frame import decompress_lz4_frame
 from replication.position import Pgno
 
 SIZE_FLAG = 1 << 0
 
 PAGE_HEADER = Struct(">IH")
+SIZE_FIELD = Struct(">I")
 BLOCK_HEADER = Struct(">IHI")
 PAGE_HEADER_SIZE = 6
 BLOCK_HEADER_SIZE = 10
@@ -91,25 +92,11 @@ def decode_page(frame: bytes | memoryview, page_size: int, pgno: int) -> bytes:
             msg = f"cannot decompress page {pgno}: {error}"
             raise LTXError(msg) from error
     elif flags == 0:
-        data = _decompress_frame_form(frame[PAGE_HEADER_SIZE:], page_size, pgno)
+        data = decompress_lz4_frame(frame[PAGE_HEADER_SIZE:], page_size)
     else:
         msg = f"expected page flags 0 or {SIZE_FLAG}, got {flags:#x} for page {pgno}"
         raise LTXError(msg)
     if len(data) != page_size:
         msg = f"expected {page_size} bytes in page {pgno}, got {len(data)}"
-        raise LTXError(msg)
-    return data
-
-
-def _decompress_frame_form(compressed: bytes | memoryview, page_size: int, pgno: int) -> bytes:
-    decompressor = lz4.frame.LZ4FrameDecompressor()
-    try:
-        # One byte more than a page shows a longer one, and leaves room to reach the end mark.
-        data: bytes = decompressor.decompress(compressed, max_length=page_size + 1)
-    except RuntimeError as error:
-        msg = f"cannot decompress page {pgno}: {error}"
-        raise LTXError(msg) from error
-    if not decompressor.eof or decompressor.unused_data:
-        msg = f"expected page {pgno} to be one whole LZ4 frame, got a part of one or more"
         raise LTXError(msg)
     return data
