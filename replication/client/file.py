@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
-from replication.client.names import ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_filename
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.clock import from_timestamp_ms
 from replication.errors import DeniedError, LitestreamError, LTXMissingError, UnavailableError, UsageError
-from replication.levels import check_level
 from replication.ltx.file_info import FileInfo
+from replication.ltx.name import LTXName, ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_name
 from replication.position import NO_TXID, TXID
 
 _COPY_SIZE = 2**20  # bytes
@@ -63,17 +62,17 @@ class FileReplicaClient(ReplicaClient):
     def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
         """Yield the files of a level from `seek` on; their times are always the headers'."""
         del use_metadata  # mtime is the header's time
-        directory = ltx_level_dir(self._root, check_level(level))
+        directory = Path(ltx_level_dir(str(self._root), level))
         infos: list[FileInfo] = []
         with _errors(directory), suppress(FileNotFoundError), os.scandir(directory) as entries:
             for entry in entries:
-                name = parse_ltx_filename(entry.name)
-                if name is None or name[0] < seek:
+                name = parse_ltx_name(entry.name)
+                if name is None or name.min_txid < seek:
                     continue
                 with suppress(FileNotFoundError):  # deleted since the directory was read
                     found = entry.stat()
                     if stat.S_ISREG(found.st_mode):
-                        infos.append(_file_info(level, name[0], name[1], found))
+                        infos.append(_file_info(level, name, found))
         infos.sort(key=lambda info: (info.min_txid, info.max_txid))
         return iter(infos)
 
@@ -122,7 +121,7 @@ class FileReplicaClient(ReplicaClient):
                 temporary.unlink(missing_ok=True)
                 raise
             _sync_directory(path.parent)
-        return _file_info(level, min_txid, max_txid, written)
+        return _file_info(level, LTXName(min_txid, max_txid), written)
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
         """Delete files; those already gone are no error."""
@@ -133,19 +132,19 @@ class FileReplicaClient(ReplicaClient):
 
     def delete_all(self) -> None:
         """Delete the directory `ltx` with all that is in it, and nothing beside it."""
-        directory = ltx_dir(self._root)
+        directory = Path(ltx_dir(str(self._root)))
         with _errors(directory), suppress(FileNotFoundError):
             shutil.rmtree(directory)
 
     def _file_path(self, level: int, min_txid: TXID, max_txid: TXID) -> Path:
-        return ltx_file_path(self._root, check_level(level), min_txid, max_txid)
+        return Path(ltx_file_path(str(self._root), level, min_txid, max_txid))
 
 
-def _file_info(level: int, min_txid: TXID, max_txid: TXID, found: os.stat_result) -> FileInfo:
+def _file_info(level: int, name: LTXName, found: os.stat_result) -> FileInfo:
     return FileInfo(
         level=level,
-        min_txid=min_txid,
-        max_txid=max_txid,
+        min_txid=name.min_txid,
+        max_txid=name.max_txid,
         size=found.st_size,
         created_at=from_timestamp_ms(found.st_mtime_ns // 1_000_000),
         identity=_identity(found),
