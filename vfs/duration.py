@@ -21,6 +21,7 @@ _NANOSECONDS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
+_MAX_TEXT_LENGTH = 100  # characters; longer texts mean nothing, and would take long to compute
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _PART = re.compile(rf"({_NUMBER})(ns|us|µs|μs|ms|s|m|h)")
 _DURATION = re.compile(rf"([-+]?)((?:{_PART.pattern})+)")
@@ -35,7 +36,9 @@ def parse_go_duration(text: str) -> int | None:
     >>> parse_go_duration("-1m30s")
     -90000000000
     """
-    found = _DURATION.fullmatch(text)
+    if text in {"0", "+0", "-0"}:
+        return 0  # the one number that needs no unit
+    found = _DURATION.fullmatch(text) if len(text) <= _MAX_TEXT_LENGTH else None
     if found is None:
         return None
     total = sum((Fraction(number) * _NANOSECONDS[unit] for number, unit in _PART.findall(found[2])), start=Fraction())
@@ -56,7 +59,7 @@ def parse_duration(text: str) -> float:
 
     """
     stripped = text.strip()
-    if _SECONDS.fullmatch(stripped):
+    if len(stripped) <= _MAX_TEXT_LENGTH and _SECONDS.fullmatch(stripped):
         nanoseconds: int | None = int(Fraction(stripped) * 1_000_000_000)
     else:
         nanoseconds = parse_go_duration(stripped)
@@ -103,7 +106,8 @@ def parse_size(text: str) -> int:
         UsageError: the text is something else, or the number has more than 63 bits.
 
     """
-    found = _SIZE.fullmatch(text.strip())
+    stripped = text.strip()
+    found = _SIZE.fullmatch(stripped) if len(stripped) <= _MAX_TEXT_LENGTH else None
     power = _POWERS.index(found[2].lower() or " ") if found else 0
     if found is None or (found[3] and not power):
         msg = f"expected a size such as 65536, 64MiB or 10MB, got {text!r}"

@@ -161,10 +161,8 @@ def _parse_text(text: str) -> str:
 
 
 def _parse_prefetch(text: str) -> bool:
-    if text.isdecimal() and int(text) > 1:
-        raise _not_yet()
-    if _parse_bool(text):
-        raise _not_yet()
+    if text.isdecimal() or _parse_bool(text):
+        _check_off(text.strip("0"))
     return False
 
 

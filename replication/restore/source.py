@@ -11,21 +11,18 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from operator import attrgetter
-from struct import Struct
 
 from replication.client.base import ReplicaClient
 from replication.clock import from_timestamp_ms
 from replication.errors import LTXError, LTXMissingError, UsageError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
+from replication.ltx.header import HEADER_SIZE, Header
 from replication.position import TXID
 from replication.restore.plan import check_instant, earliest_whole, not_that_old, plan_reachable, plan_restore
 
 MAX_CLOCK_SKEW = timedelta(minutes=15)  # S3 itself refuses requests signed by a clock that is further off
 MAX_LISTINGS = 3  # files may vanish between a listing and a look at their headers
-
-_HEADER_SIZE = 100
-_TIMESTAMP = Struct(">32x q")
 
 
 def list_levels(
@@ -114,12 +111,15 @@ def read_created_at(client: ReplicaClient, info: FileInfo) -> datetime:
         DeniedError, UnavailableError: the storage refused, or did not answer.
 
     """
-    header = client.read_ltx(info, 0, _HEADER_SIZE)
-    if len(header) < _HEADER_SIZE or not header.startswith(b"LTX1"):
-        msg = f"expected an LTX header, got {header[:4]!r} and {len(header)} bytes"
-        raise LTXError(msg, level=info.level, min_txid=info.min_txid, max_txid=info.max_txid, offset=0)
-    (timestamp_ms,) = _TIMESTAMP.unpack_from(header)
-    return from_timestamp_ms(timestamp_ms)
+    try:
+        header = Header.unpack(client.read_ltx(info, 0, HEADER_SIZE))
+        header.validate()
+    except LTXError as error:
+        msg = f"the header of a file cannot be read: {error}"
+        raise LTXError(
+            msg, level=info.level, min_txid=info.min_txid, max_txid=info.max_txid, offset=error.offset
+        ) from error
+    return from_timestamp_ms(header.timestamp_ms)
 
 
 def _plan_before(
