@@ -1,8 +1,8 @@
 """What `PRAGMA litestream_time` and the parameter `time` understand: from a text to an instant.
 
-Tried in this order: `latest`; RFC 3339 (UTC where no zone is given); a Go duration and SQLite's modifiers, both relative
-to now; SQLite's time values and numbers; words, which need the package dateparser. RFC 3339 is a part of what SQLite
-reads as date and time, and has nothing in common with what stands between, so one reader serves both.
+Tried in this order: `latest`; RFC 3339 (UTC where no zone is given); a Go duration and SQLite's modifiers, both
+relative to now; SQLite's time values and numbers; words, which need the package dateparser. RFC 3339 is a part of what
+SQLite reads as date and time, and has nothing in common with what stands between, so one reader serves both.
 """
 
 import re
