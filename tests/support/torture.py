@@ -34,11 +34,13 @@ from tests.support.litestream_program import (
     LitestreamProgram,
     ProgramError,
     ReplicaPlace,
+    S3Replica,
     Settings,
     environment,
     restore,
 )
 from tests.support.replica_monitor import ReplicaMonitor, lister
+from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
 from tests.support.torture_reader import JOIN_TIMEOUT_S, ReaderSettings
 from tests.support.torture_report import STALENESS_LIMIT_S, Minimum, TortureReport
 from tests.support.waiting import wait_until
@@ -198,8 +200,18 @@ def _replica(store: str, directory: Path) -> Iterator[ReplicaPlace]:
     if store == "file":
         yield FileReplica(directory / "replica")
         return
-    msg = f"expected a store of {STORES}, got {store!r}"
-    raise ValueError(msg)
+    if store != "s3":
+        msg = f"expected a store of {STORES}, got {store!r}"
+        raise ValueError(msg)
+    with S3Server() as server:
+        yield S3Replica(
+            endpoint=server.endpoint,
+            bucket=DEFAULT_BUCKET,
+            path="app",
+            access_key_id=ACCESS_KEY_ID,
+            secret_access_key=SECRET_ACCESS_KEY,
+            region=REGION,
+        )
 
 
 def _check_restored(replica: ReplicaPlace, output: Path, commits: int) -> str:

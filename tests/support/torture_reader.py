@@ -166,7 +166,7 @@ def read_long(
             else:
                 count_error(tally.errors, error)
             roll_back(connection)
-            time.sleep(settings.pause_ms / 1000)
+            time.sleep(LONG_CHECK_INTERVAL_S)
         else:
             tally.ok += 1
     if connection is not None:

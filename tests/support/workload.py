@@ -2,7 +2,9 @@
 
 Every transaction adds a row with the time to `log`, raises the one row of `counter`, and, where there are any, raises
 the value of one random row of `cell`. So at every commit: counter = count of log = highest id of log = sum of the
-cells. The cells are what leaves versions of pages far down in older files.
+cells. The log makes the database grow by about two pages a second; the cells leave versions of pages far down in older
+files; and every two seconds a blob comes into `scratch` or goes from it, whereupon auto-vacuum moves pages and shrinks
+the file.
 
 As a program: `python -m tests.support.workload writer DB --interval-ms 22 --seconds 60`. It ends after that time or at
 SIGTERM, always between two transactions, and prints `{"commits": N}` after a first line `ready`.
@@ -26,6 +28,9 @@ INTERVAL_MS = 22.0
 BUSY_TIMEOUT_MS = 30_000
 STOP_TIMEOUT_S = 60.0
 CELL_BODY_SIZE = 900  # bytes: four cells to a page of 4,096
+LOG_TEXT = "one more row of the log " * 7
+SCRATCH_EVERY = 180  # commits from one deletion to the next: about 4 s
+SCRATCH_SIZE = 300_000  # bytes
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -34,12 +39,14 @@ def prepare(database: Path, *, cells: int = 0, page_size: int = 4096) -> None:
     """Make the database, in WAL mode, before its first counted transaction."""
     connection = apsw.Connection(str(database))
     connection.execute(f"PRAGMA page_size = {page_size}")
+    connection.execute("PRAGMA auto_vacuum = FULL")
     connection.execute("PRAGMA journal_mode = WAL")
     with connection:
         connection.execute("CREATE TABLE counter (value INTEGER NOT NULL)")
         connection.execute("INSERT INTO counter VALUES (0)")
-        connection.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, written_at REAL NOT NULL)")
+        connection.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, written_at REAL NOT NULL, text TEXT NOT NULL)")
         connection.execute("CREATE TABLE cell (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, body TEXT NOT NULL)")
+        connection.execute("CREATE TABLE scratch (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
         body = "cell " * (CELL_BODY_SIZE // 5)
         connection.executemany("INSERT INTO cell VALUES (?, 0, ?)", ((number, body) for number in range(1, cells + 1)))
     connection.close()
@@ -64,10 +71,14 @@ def write(database: Path, *, interval_s: float, seconds: float, seed: int = 1) -
     start = time.monotonic()
     while not stopping and time.monotonic() - start < seconds:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO log (written_at) VALUES (?)", (time.time(),))
+        connection.execute("INSERT INTO log (written_at, text) VALUES (?, ?)", (time.time(), LOG_TEXT))
         connection.execute("UPDATE counter SET value = value + 1")
         if cells:
             connection.execute("UPDATE cell SET value = value + 1 WHERE id = ?", (chance.randint(1, cells),))
+        if commits % SCRATCH_EVERY == SCRATCH_EVERY // 2:
+            connection.execute("INSERT INTO scratch (data) VALUES (zeroblob(?))", (SCRATCH_SIZE,))
+        elif commits % SCRATCH_EVERY == 0:
+            connection.execute("DELETE FROM scratch")
         connection.execute("COMMIT")
         commits += 1
         # Paced by the clock, so that slow commits do not slow the workload down.

@@ -1,0 +1,27 @@
+"""Goal: a reader is never wrong and never late while the replica it reads changes under it.
+
+Method: the short forms of `tests.support.torture`; the long ones, of 300 s, are run by `make soak`.
+"""
+
+import pytest
+
+from tests.support.torture import Torture
+from tests.support.torture_report import Minimum
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+
+
+def test_readers_of_a_file_replica_are_never_wrong_and_never_late() -> None:
+    report = Torture(seconds=30, store="file", levels="fast").run()
+    report.check(
+        Minimum(transactions=1_000, txids=40, compactions=20, deletions=40),
+        snapshots_may_go=True,
+    )
+
+
+def test_readers_of_an_s3_replica_are_never_wrong_and_never_late() -> None:
+    report = Torture(seconds=12, store="s3", levels="fast").run()
+    report.check(
+        Minimum(transactions=200, txids=15, compactions=8, deletions=15),
+        snapshots_may_go=True,
+    )
