@@ -85,7 +85,7 @@ def parse_parameters(parameters: Mapping[str, str], base: Options) -> Options:
     # One target replaces the other, which may stand in the base.
     if "time" in changes:
         changes["txid"] = None
-    if "txid" in changes:
+    elif "txid" in changes:
         changes["time"] = None
     return check_options(replace(base, **changes))
 
