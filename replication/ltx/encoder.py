@@ -72,7 +72,8 @@ class Encoder:
         """
         self._check_page(page.pgno, page.data)
         stored = page.stored
-        if stored[:BLOCK_HEADER_SIZE] != BLOCK_HEADER.pack(page.pgno, SIZE_FLAG, len(stored) - BLOCK_HEADER_SIZE):
+        head = BLOCK_HEADER.pack(page.pgno, SIZE_FLAG, max(len(stored) - BLOCK_HEADER_SIZE, 0))
+        if not stored.startswith(head):
             stored = encode_page_frame(page.pgno, page.data)  # of an older form, or not from a file
         self._write_frame(page.pgno, page.data, stored)
 
