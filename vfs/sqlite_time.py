@@ -71,7 +71,11 @@ def parse_time_value(text: str, now: datetime) -> datetime | None:
         if found := form.fullmatch(text):
             part = _parts(found, _LIMITS)
             zone = timedelta(hours=part.get("zone_hour", 0), minutes=part.get("zone_minute", 0))
-            local = _calendar(part.get("year", 2000), part.get("month", 1), part.get("day", 1)) + _time_of_day(found)
+            clock = _time_of_day(found)
+            if clock > timedelta(hours=24):
+                msg = f"expected a time up to 24:00, got {found[0]!r}"
+                raise UsageError(msg)
+            local = _calendar(part.get("year", 2000), part.get("month", 1), part.get("day", 1)) + clock
             return local + zone if found.groupdict().get("zone_sign") == "-" else local - zone
     return None
 
