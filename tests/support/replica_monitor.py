@@ -99,7 +99,7 @@ class ReplicaMonitor:
 
     def start(self) -> None:
         """Start listing, after a first listing in the caller's thread."""
-        self._list_with(lister(self.replica))
+        self.look()
         self._thread = threading.Thread(target=self._run, name="replica monitor", daemon=True)
         self._thread.start()
 
@@ -111,6 +111,10 @@ class ReplicaMonitor:
             assert not self._thread.is_alive(), f"a listing took longer than {JOIN_TIMEOUT_S} s"
         if self.error is not None:
             raise self.error
+
+    def look(self) -> None:
+        """List once, now."""
+        self._list_with(lister(self.replica))
 
     def mark(self) -> None:
         """Count compactions and deletions from now on."""
