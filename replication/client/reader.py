@@ -125,6 +125,8 @@ class RangeReader(io.BufferedIOBase):
         else:
             chunk = self._read_chunk(self._chunk.identity, self._position, end)
             self._chunk = Chunk(chunk.data, chunk.identity or self._chunk.identity)
+            if len(chunk.data) < end - self._position:
+                self._end = self._position + len(chunk.data)  # cut short: here the file ends
         self._chunk_start = self._position
 
 
@@ -139,6 +141,15 @@ def open_range_reader(
     """Return a reader of `size` bytes from `offset` on; size 0 means to the end of the file."""
     reader = RangeReader(read_chunk, offset=offset, size=size, chunk_size=chunk_size, on_close=on_close)
     return cast("BinaryIO", reader)  # it has every method of one, and is not declared to be one
+
+
+def read_fully(reader: BinaryIO, size: int) -> bytes:
+    """Return `size` bytes, fewer only at the end, also from a reader that gives less than asked."""
+    parts: list[bytes] = []
+    while size > 0 and (data := reader.read(size)):
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +167,7 @@ def read_upload_head(reader: BinaryIO) -> UploadHead:
         LTXError: the first bytes are no LTX header.
 
     """
-    data = b""
-    while len(data) < HEADER_SIZE and (more := reader.read(HEADER_SIZE - len(data))):
-        data += more
+    data = read_fully(reader, HEADER_SIZE)
     header = Header.unpack(data)
     header.validate()
     return UploadHead(data, header.timestamp_ms)

@@ -1,10 +1,14 @@
 """From a URL to a replica client: a table of schemes, which other packages may add to."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 
 from replication.client.base import ReplicaClient
 from replication.client.file import FileReplicaClient
+from replication.client.retry import RetryingClient, RetryPolicy
+from replication.client.s3 import S3ReplicaClient
+from replication.client.s3_config import s3_config
 from replication.client.url_parse import ReplicaURL, is_url, parse_replica_url, unknown_name
 from replication.errors import UsageError
 
@@ -60,4 +64,10 @@ def _file_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClien
     return FileReplicaClient(url.path)
 
 
+def _s3_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    config = s3_config(url, options, os.environ)
+    return RetryingClient(S3ReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
 register_replica_client("file", _file_client)
+register_replica_client("s3", _s3_client)

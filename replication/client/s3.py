@@ -1,0 +1,236 @@
+"""Replicas in S3 and its like: `<path>/<level as %04x>/<min>-<max>.ltx`.
+
+The header's time is metadata, which a listing does not show: it costs a HEAD for each file. The identity is the ETag.
+A file of more than one part is uploaded in parts and appears when the last is there.
+
+Source: litestream 0.5.17, s3/replica_client.go.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import BinaryIO, ClassVar
+
+from replication.client.base import ReplicaClient
+from replication.client.reader import Chunk, open_range_reader, read_upload_head
+from replication.client.s3_config import S3Config
+from replication.client.s3_requests import TIMESTAMP_KEY, Upload, get_range, head_timestamp, is_listed, list_all
+from replication.client.s3_store import S3Bucket, S3RequestError
+from replication.client.s3_time import format_timestamp, parse_timestamp
+from replication.clock import from_timestamp_ms
+from replication.errors import DeniedError, LitestreamError, LTXMissingError, UsageError
+from replication.levels import LEVELS, check_level
+from replication.ltx.file_info import FileInfo
+from replication.ltx.name import format_ltx_name, parse_ltx_name
+from replication.position import NO_TXID, TXID
+
+CONTENT_TYPE = "application/octet-stream"
+HEADS_AT_ONCE = 16
+CHUNK_SIZE = 4 * 2**20  # bytes an open file asks for at a time
+READ_SIZE = 16 * 2**20  # bytes of one request at most, so that each ends within the timeout
+
+
+class S3ReplicaClient(ReplicaClient):
+    """A replica in a bucket of S3, or of a server that speaks S3."""
+
+    type: ClassVar[str] = "s3"
+    accurate_list_times: ClassVar[bool] = False
+
+    def __init__(self, config: S3Config) -> None:
+        """Take the settings; nothing is connected yet."""
+        if not config.path:
+            # The Go program stores under keys like "/0000/...", which obstore cannot list.
+            msg = f"expected a path within the bucket, as in s3://{config.bucket}/path, got none"
+            raise UsageError(msg)
+        self._config = config
+        self._bucket = S3Bucket(config)
+        self._single_deletes = config.require_content_md5 is True
+
+    def __repr__(self) -> str:
+        config, state = self._config, "open" if self._bucket.is_open else "idle"
+        endpoint = f" endpoint={config.endpoint}" if config.endpoint else ""
+        region = f" region={self._bucket.region}" if self._bucket.region else ""
+        return f"<S3ReplicaClient s3://{config.bucket}/{config.path}{endpoint}{region} {state}>"
+
+    @property
+    def config(self) -> S3Config:
+        """The settings."""
+        return self._config
+
+    def init(self) -> None:
+        """Find credentials; no request is sent."""
+        self._bucket.open()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._bucket.close()
+
+    def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
+        """Yield the files of a level from `seek` on; one LIST for each 1,000 files."""
+        prefix = self._level_prefix(level)
+        infos = self._list(level, prefix, f"{prefix}/{seek:016x}" if seek > 0 else None)
+        infos = [info for info in infos if info.min_txid >= seek]
+        if use_metadata and infos:
+            infos = self._with_metadata(infos)
+        infos.sort(key=lambda info: (info.min_txid, info.max_txid))
+        return iter(infos)
+
+    def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
+        """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
+        key = self._key(info.level, info.min_txid, info.max_txid)
+        parts: list[bytes] = []
+        identity = info.identity
+        while end is None or start < end:
+            limit = start + READ_SIZE if end is None else min(end, start + READ_SIZE)
+            chunk = self._get(key, identity, start, limit)
+            parts.append(chunk.data)
+            if len(chunk.data) < limit - start:
+                break
+            start, identity = limit, chunk.identity
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
+        """Return a reader; its first answer pins the file's identity."""
+        key = self._key(level, min_txid, max_txid)
+        return open_range_reader(
+            lambda identity, start, end: self._get(key, identity, start, end),
+            offset=offset,
+            size=size,
+            chunk_size=CHUNK_SIZE,
+        )
+
+    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+        """Store a file; large ones in parts."""
+        import obstore  # noqa: PLC0415 - native, loaded at first use
+
+        key = self._key(level, min_txid, max_txid)
+        config = self._config
+        head = read_upload_head(reader)
+        created_at = from_timestamp_ms(head.timestamp_ms)
+        attributes = {TIMESTAMP_KEY: format_timestamp(created_at), "Content-Type": CONTENT_TYPE}
+        if config.storage_class:
+            attributes["Storage-Class"] = config.storage_class
+        upload = Upload(head.data, reader, config.part_size)
+        try:
+            result = self._bucket.call(
+                "write" if upload.is_small else "parts",
+                obstore.put,
+                key,
+                upload.start if upload.is_small else upload,
+                attributes=attributes,
+                use_multipart=not upload.is_small,
+                chunk_size=config.part_size,
+                max_concurrency=config.concurrency,
+            )
+        except S3RequestError as error:
+            raise self._bucket.error(error.failure, f"PUT {key}", "s3:PutObject") from None
+        return FileInfo(
+            level=level,
+            min_txid=min_txid,
+            max_txid=max_txid,
+            size=upload.size,
+            created_at=created_at,
+            identity=result["e_tag"] or "",
+        )
+
+    def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
+        """Delete files, 1,000 with a request where the server can."""
+        import obstore  # noqa: PLC0415 - native, loaded at first use
+
+        keys = [self._key(info.level, info.min_txid, info.max_txid) for info in infos]
+        if not keys:
+            return
+        what = f"DELETE {len(keys)} objects"
+        try:
+            if not self._single_deletes:
+                self._bucket.call("read", obstore.delete, keys)
+        except S3RequestError as error:
+            if not error.failure.refuses_bulk_delete:
+                raise self._bucket.error(error.failure, what, "s3:DeleteObject") from None
+            self._single_deletes = True
+        if self._single_deletes:
+            for key in keys:
+                try:
+                    self._bucket.call("read", obstore.delete, key)
+                except S3RequestError as error:
+                    if not error.failure.is_missing:
+                        raise self._bucket.error(error.failure, f"DELETE {key}", "s3:DeleteObject") from None
+
+    def delete_all(self) -> None:
+        """Delete the LTX files of all levels, and nothing else under the path."""
+        for level in LEVELS:
+            self.delete_ltx_files(self._list(level, self._level_prefix(level), None))
+
+    def _level_prefix(self, level: int) -> str:
+        return f"{self._config.path}/{check_level(level):04x}"
+
+    def _key(self, level: int, min_txid: TXID, max_txid: TXID) -> str:
+        return f"{self._level_prefix(level)}/{format_ltx_name(min_txid, max_txid)}"
+
+    def _list(self, level: int, prefix: str, offset: str | None) -> list[FileInfo]:
+        """Return the files under a prefix; objects with other names are passed over."""
+        try:
+            metas = self._bucket.call("read", list_all, prefix, offset)
+        except S3RequestError as error:
+            raise self._list_error(error, prefix) from None
+        infos: list[FileInfo] = []
+        for meta in metas:
+            name = parse_ltx_name(meta["path"].removeprefix(f"{prefix}/"))
+            if name is not None:
+                infos.append(
+                    FileInfo(
+                        level=level,
+                        min_txid=name.min_txid,
+                        max_txid=name.max_txid,
+                        size=meta["size"],
+                        created_at=meta["last_modified"],
+                        identity=meta["e_tag"] or "",
+                    )
+                )
+        return infos
+
+    def _list_error(self, error: S3RequestError, prefix: str) -> LitestreamError:
+        if error.failure.is_missing:  # a listing finds nothing, it does not miss anything: this is no S3
+            return UsageError(f"LIST {prefix}: the server at {self._config.endpoint or 'AWS'} does not speak S3 (404)")
+        return self._bucket.error(error.failure, f"LIST {prefix}", f"s3:ListBucket on {self._config.bucket}")
+
+    def _with_metadata(self, infos: list[FileInfo]) -> list[FileInfo]:
+        """Return the files with their headers' times; those gone meanwhile are left out."""
+        with ThreadPoolExecutor(HEADS_AT_ONCE, "litestream-s3-head") as pool:
+            return [info for info in pool.map(self._dated, infos) if info is not None]
+
+    def _dated(self, info: FileInfo) -> FileInfo | None:
+        key = self._key(info.level, info.min_txid, info.max_txid)
+        try:
+            found = parse_timestamp(self._bucket.call("read", head_timestamp, key))
+        except S3RequestError as error:
+            if error.failure.is_missing:
+                return None
+            raise self._read_error(error, f"HEAD {key}", key) from None
+        return info if found is None else replace(info, created_at=found)
+
+    def _get(self, key: str, identity: str, start: int, end: int) -> Chunk:
+        """Return a range, cut short at the end of the file; nothing when it begins past it."""
+        try:
+            return self._bucket.call("read", get_range, key, identity, start, end)
+        except S3RequestError as error:
+            if error.failure.range_is_past_the_end:
+                return Chunk(b"", identity)
+            raise self._read_error(error, f"GET {key}", key) from None
+
+    def _read_error(self, error: S3RequestError, what: str, key: str) -> LitestreamError:
+        """Return the error of a GET; a 403 can also mean that the object is missing, so ask once.
+
+        S3 says 403 instead of 404 to those who may not list. Who may list, and is told 403, may not read.
+        """
+        mapped = self._bucket.error(error.failure, what, "s3:GetObject")
+        if not (error.failure.is_forbidden and isinstance(mapped, DeniedError)):
+            return mapped
+        try:
+            is_there = self._bucket.call("read", is_listed, key)
+        except S3RequestError as second:
+            if second.failure.is_forbidden:
+                msg = f"{mapped}, and s3:ListBucket to tell a missing object from a forbidden one"
+                return DeniedError(msg)
+            return mapped
+        return mapped if is_there else LTXMissingError(f"{what}: no such object")
