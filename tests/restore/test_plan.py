@@ -1,9 +1,9 @@
 """Restore plans and restorable TXIDs: pure functions over listings.
 
 Method: the rules by example, then random listings (gaps, overlaps, missing levels) against a brute force that plans
-for every candidate, and against a slow search over all chains. Bugs once planted and caught here: `<=` for instants;
-reachability that looks at the nearest end below the file's start instead of the newest; a chain that may end early
-because the last level was exhausted.
+for every candidate, and against a slow search over all chains. Bugs once planted and caught here: `<=` for
+instants; reachability that looks at the start of the chain instead of its newest end; a chain that ends where the
+listing does; the shortest file preferred; no error at a gap.
 """
 
 from collections.abc import Mapping, Sequence

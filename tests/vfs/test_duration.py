@@ -1,6 +1,6 @@
 """Durations and sizes. Method: examples, round trips, and any text parses or is refused with a UsageError.
 
-Bugs once planted and caught here: the sign applied to the first part only; `Ki` read as 1000.
+Bugs once planted and caught here: the sign lost; `Ki` read as 1000.
 """
 
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """Values of `litestream_time`. Method: examples, and SQLite's own date functions as the oracle.
 
-Bugs once planted and caught here: days added as months; the fraction of a month lost; a shift that applies its sign to
-the days only; February 31 refused.
+Bugs once planted and caught here: days added as months; the fraction of a month lost; a shift whose sign reaches the
+days only; February 31 refused.
 """
 
 import sys

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replication.errors import UsageError
@@ -150,6 +150,8 @@ class NamesVFS(apsw.VFS):
         max_size=3,
     ),
 )
+@example(name="//host/app.db", parameters={})
+@example(name="s3://bucket/app?region=x", parameters={"time": "-5 minutes"})
 def test_sqlite_reads_a_uri_as_it_was_meant(name: str, parameters: dict[str, str]) -> None:
     vfs = NamesVFS()
     try:
