@@ -43,3 +43,13 @@ def from_timestamp_ms(timestamp_ms: int) -> datetime:
 def to_timestamp_ms(instant: datetime) -> int:
     """Return the milliseconds since 1970 of an aware instant, rounded down."""
     return int(instant.timestamp() * 1_000_000 + 0.5) // 1000
+
+
+def format_instant(instant: datetime) -> str:
+    """Return an aware instant as RFC 3339 in UTC, without trailing zeros of its fraction.
+
+    >>> format_instant(from_timestamp_ms(1_500))
+    '1970-01-01T00:00:01.5Z'
+    """
+    text = instant.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"

@@ -1,0 +1,104 @@
+"""The page cache of one replica: pages by place, bounded in bytes, shared by all its views.
+
+Places never change, so nothing is ever invalidated. Reading through the cache costs a lock and an index look-up, so
+each view has a front: a plain dict from offset to page, read without a lock. A front holds only pages the cache holds;
+that is what keeps the bound. Being in a front is also the sign of use: a page about to be evicted that stands in a
+front leaves the front, and stays for another round.
+"""
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import NamedTuple
+from weakref import WeakSet
+
+from cachetools import LRUCache
+
+from vfs.index import Place
+from vfs.view import View
+
+
+class _Cached(NamedTuple):
+    page: bytes
+    offset: int  # of the page in the database, in bytes
+
+
+class PageCache:
+    """Pages of at most `max_size` bytes in all; nothing at all if that is below 1."""
+
+    def __init__(self, max_size: int) -> None:
+        """Start empty."""
+        self.max_size = max_size
+        self._lock = Lock()
+        self._views: WeakSet[View] = WeakSet()  # guarded by _lock
+        self._pages = _SecondChance(max(max_size, 0), self._leave_fronts)  # guarded by _lock
+
+    def __repr__(self) -> str:
+        return f"<PageCache {self.size / 2**20:.1f}/{self.max_size / 2**20:.1f} MiB>"
+
+    @property
+    def size(self) -> int:
+        """How many bytes of pages are held."""
+        return int(self._pages.currsize)
+
+    def add_view(self, view: View, before: View | None = None, changed: Iterable[int] = ()) -> None:
+        """Let a view have a front, filled from the view before it without the pages that changed since."""
+        with self._lock:
+            if before is not None:
+                pages = before.pages.copy()
+                for pgno in changed:
+                    pages.pop((pgno - 1) * view.page_size, None)
+                view.pages = pages
+            self._views.add(view)
+
+    def get(self, view: View, pgno: int, place: Place) -> bytes | None:
+        """Return the page at a place, if it is held, and put it into the view's front."""
+        with self._lock:
+            cached = self._pages.get((place.file, place.start))
+            if cached is None:
+                return None
+            self._show(view, pgno, cached)
+            return cached.page
+
+    def put(self, view: View, pgno: int, place: Place, page: bytes) -> None:
+        """Hold a page, and put it into the view's front."""
+        if len(page) > self.max_size:
+            return
+        cached = _Cached(page, (pgno - 1) * len(page))
+        with self._lock:
+            self._pages[(place.file, place.start)] = cached
+            self._show(view, pgno, cached)
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        with self._lock:
+            self._pages.clear()
+            for view in self._views:
+                view.pages.clear()
+
+    def _show(self, view: View, pgno: int, cached: _Cached) -> None:
+        if pgno > 1:  # page 1 is patched for each connection
+            view.pages[cached.offset] = cached.page
+
+    def _leave_fronts(self, cached: _Cached) -> bool:
+        """Take a page out of all fronts, and say whether it stood in one."""
+        stood = False
+        for view in self._views:
+            if view.pages.get(cached.offset) is cached.page:
+                del view.pages[cached.offset]
+                stood = True
+        return stood
+
+
+class _SecondChance(LRUCache[tuple[object, int], _Cached]):
+    """An LRU cache that spares a page once if somebody used it since it was last looked at."""
+
+    def __init__(self, maxsize: int, used: Callable[[_Cached], bool]) -> None:
+        super().__init__(maxsize, getsizeof=lambda cached: len(cached.page))
+        self._used = used
+
+    def popitem(self) -> tuple[tuple[object, int], _Cached]:
+        key, cached = super().popitem()
+        while self._used(cached):  # ends: each page has left its fronts when it comes round again
+            self[key] = cached
+            key, cached = super().popitem()
+        return key, cached

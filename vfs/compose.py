@@ -1,0 +1,61 @@
+"""From loaded files to a view: pure. Each file lies on those before it; one with every page starts a new stack."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replication.clock import from_timestamp_ms
+from replication.errors import LTXError, PositionError
+from replication.position import NO_TXID
+from vfs.index import FileLayer, Layer, push
+from vfs.load import LoadedFile
+from vfs.view import View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composed:
+    """A view, and the pages in which it differs from the view before; None if all may differ."""
+
+    view: View
+    changed: frozenset[int] | None
+
+
+def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, epoch: int) -> Composed:
+    """Return the view that files make on top of another view, or from nothing; at least one file is needed.
+
+    Raises:
+        PositionError: a file does not follow the one before it.
+        LTXError: a file has another page size than the pages below it, and does not replace them all.
+
+    """
+    layers: tuple[Layer, ...] = before.layers if before else ()
+    page_size = before.page_size if before else 0
+    position = before.txid if before else NO_TXID
+    newer: list[tuple[FileLayer, int]] = []
+    changed: set[int] | None = set() if before else None
+    for one in loaded:
+        info, header = one.file.info, one.file.header
+        if not (info.min_txid <= position + 1 and info.max_txid > position):
+            msg = f"expected a file that goes on from TXID {position:016x}, got {one.file!r}"
+            raise PositionError(msg, expected=position + 1, actual=info.min_txid)
+        if one.is_complete:
+            layers, newer, changed = (), [], None
+            epoch += 1
+        elif header.page_size != page_size:
+            msg = f"expected pages of {page_size} bytes, or every page anew, got pages of {header.page_size}"
+            raise LTXError(msg, level=info.level, min_txid=info.min_txid, max_txid=info.max_txid, offset=8)
+        page_size = header.page_size
+        position = info.max_txid
+        newer.append((FileLayer(one.file, one.index), header.commit))
+        if changed is not None:
+            changed.update(one.index)
+    header = loaded[-1].file.header
+    view = View(
+        txid=position,
+        commit=header.commit,
+        page_size=page_size,
+        time=from_timestamp_ms(header.timestamp_ms),
+        history=history,
+        epoch=epoch,
+        layers=push(layers, newer),
+    )
+    return Composed(view, None if changed is None else frozenset(changed))

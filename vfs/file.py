@@ -1,0 +1,230 @@
+"""The open database file, as SQLite sees it: reads, and a lock that pins a view.
+
+- While SQLite holds a lock, `pinned` is the view of its transaction, and every read comes from it.
+- Without a lock a read comes from the newest view (or the one travelled to); SQLite does that once, at open.
+- `_front` is the pinned view's front of the page cache: reading a cached page is one look-up in it.
+- A file is used by one thread at a time, as its connection is. The poller only looks at `pinned`.
+"""
+
+from typing import NoReturn
+from weakref import ref
+
+import apsw
+
+from replication.errors import LitestreamError, SnapshotGoneError, UsageError
+from vfs.codes import read_error
+from vfs.page_one import PageOne
+from vfs.pragma import answer_pragma
+from vfs.registry import SharedUse
+from vfs.view import View
+from vfs.waiter import Waiter
+
+GET_FILE = 0x4C545846
+"""File control that appends the file to the list whose address it is given."""
+
+SECTOR_SIZE = 4096
+MAX_MOVES = 3  # to newer views, when page 1 of the pinned one is gone before anything of it was read
+
+_Front = dict[int, bytes]
+_NOTHING: _Front = {}
+
+
+class ReplicaFile:
+    """A replica opened as the main file of a database, by one connection."""
+
+    def __init__(self, use: SharedUse, target: View | None) -> None:
+        """Read from a shared replica, at `target` if that is a view, else at the newest TXID."""
+        self.use = use
+        self.replica = use.replica
+        self.pinned: View | None = None
+        self.target = target
+        self._front = _NOTHING
+        self._untouched = False  # the pinned view was not read from yet
+        self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
+        self._page_one = PageOne()
+        self._patched: tuple[View, int, bytes] | None = None
+        self._handle: int | None = None  # the sqlite3 pointer of the connection
+        self._connection: ref[apsw.Connection] | None = None
+        self.replica.pins.add(self)
+
+    def __repr__(self) -> str:
+        return f"<ReplicaFile pinned={self.pinned!r} target={self.target!r}>"
+
+    @property
+    def view(self) -> View:
+        """The view a read comes from now.
+
+        Raises:
+            UsageError: this is a forked child of the process that opened the replica.
+
+        """
+        return self.pinned or self.target or self.replica.view
+
+    @property
+    def connection(self) -> apsw.Connection | None:
+        """The connection this file belongs to; None while that is still being opened."""
+        known = self._connection() if self._connection else None
+        if known is not None or self._handle is None:
+            return known
+        for connection in apsw.connections():
+            try:
+                if connection.sqlite3_pointer() == self._handle:
+                    self._connection = ref(connection)
+                    return connection
+            except apsw.ConnectionClosedError:
+                continue
+        return None
+
+    def waiter(self, timeout_s: float | None = None) -> Waiter:
+        """Return a waiter that this connection's `interrupt()` ends."""
+        connection = self.connection
+
+        def interrupted() -> bool:
+            return connection is not None and connection.is_interrupted
+
+        return self.replica.waiter(interrupted) if timeout_s is None else Waiter(timeout_s, interrupted)
+
+    def travel(self, target: View | None) -> None:
+        """Read at a view from the next transaction on, or at the newest one again."""
+        self.target = target
+        self._travels += 1
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
+        """Return bytes of the database as this transaction sees it; fewer only past the end."""
+        page = self._front.get(offset)
+        if page is not None and len(page) == amount:
+            return page
+        try:
+            return self._read(amount, offset)
+        except LitestreamError as error:
+            raise read_error(error) from error
+
+    def xLock(self, level: int) -> None:  # noqa: N802
+        """Pin the view that this transaction sees."""
+        if level > apsw.SQLITE_LOCK_SHARED:
+            self._refuse()
+        if self.pinned is not None:
+            return
+        try:
+            view = self.target
+            if view is None:
+                view = self.replica.view
+                if self.replica.options.max_staleness_s is not None:
+                    self.replica.check_staleness()
+            else:
+                self.replica.check_process()
+        except LitestreamError as error:
+            raise read_error(error) from error
+        self.pinned = view
+        self._front = view.pages
+        self._untouched = True
+
+    def xUnlock(self, level: int) -> None:  # noqa: N802
+        """Let go of the view when the transaction ends."""
+        if level == apsw.SQLITE_LOCK_NONE:
+            self.pinned = None
+            self._front = _NOTHING
+
+    def xFileSize(self) -> int:  # noqa: N802
+        """Return the size of the database, in bytes."""
+        try:
+            return self.view.size
+        except LitestreamError as error:
+            raise read_error(error) from error
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802
+        """Answer pragmas, and note which connection this file belongs to."""
+        if op == apsw.SQLITE_FCNTL_PRAGMA:
+            return answer_pragma(self, apsw.VFSFcntlPragma(ptr))
+        import ctypes  # noqa: PLC0415 - only at open
+
+        if op == apsw.SQLITE_FCNTL_PDB:
+            self._handle = ctypes.c_void_p.from_address(ptr).value
+            return True
+        if op == GET_FILE:
+            found: list[ReplicaFile] = ctypes.py_object.from_address(ptr).value
+            found.append(self)
+            return True
+        return False
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802
+        """Nobody writes here, so nobody is about to."""
+        return False
+
+    def xSectorSize(self) -> int:  # noqa: N802
+        """Return what SQLite takes for a sector; it matters to writers only."""
+        return SECTOR_SIZE
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+        """Say that the file is not deleted while it is open, and nothing that would turn locks off."""
+        return apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: ARG002, N802
+        """Nobody writes here."""
+        self._refuse()
+
+    def xTruncate(self, size: int) -> None:  # noqa: ARG002, N802
+        """Nobody writes here."""
+        self._refuse()
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        """Nothing was written, so nothing needs to reach a disk."""
+
+    def xClose(self) -> None:  # noqa: N802
+        """Let go of the replica; the last one to do so ends its poller."""
+        self.pinned = self.target = self._patched = None
+        self._front = _NOTHING
+        self.use.release()
+
+    def _read(self, amount: int, offset: int) -> bytes:
+        view = self.view
+        if offset == 0 or offset < view.page_size:
+            return self._read_page_one(amount, offset)
+        self.replica.check_process()
+        pgno, skipped = divmod(offset, view.page_size)
+        end = min(offset + amount, view.size)
+        if end <= offset:
+            return b""
+        parts = [self._page(view, number + 1) for number in range(pgno, (end - 1) // view.page_size + 1)]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        return data if skipped == 0 and len(data) == amount else data[skipped : skipped + end - offset]
+
+    def _read_page_one(self, amount: int, offset: int) -> bytes:
+        for _ in range(MAX_MOVES):
+            view = self.view
+            if view.commit == 0:
+                return b""
+            try:
+                page = self._patched_page_one(view)
+                break
+            except SnapshotGoneError:
+                # BUSY here would make SQLite call the busy handler for as long as that likes; nothing of the pinned
+                # view was used yet, so a newer one is as good.
+                if not self._untouched or self.target is not None:
+                    raise
+                self.replica.poll(self.waiter())
+                self.pinned = self.replica.view
+                self._front = self.pinned.pages
+        else:
+            page = self._patched_page_one(self.view)
+        self._untouched = False
+        end = offset + amount
+        if end <= len(page):
+            return page[offset:end]
+        return page[offset:] + self._read(end - len(page), len(page))
+
+    def _patched_page_one(self, view: View) -> bytes:
+        patched = self._patched
+        if patched is None or patched[0] is not view or patched[1] != self._travels:
+            page = self._page_one.patch(self._page(view, 1), view, (self._travels, view.epoch))
+            self._patched = patched = (view, self._travels, page)
+        return patched[2]
+
+    def _page(self, view: View, pgno: int) -> bytes:
+        return self.replica.read(view, pgno, self.waiter())
+
+    def _refuse(self) -> NoReturn:
+        error = UsageError("a replica opened through the litestream VFS is read-only: write to the primary")
+        exception = apsw.exception_for(apsw.SQLITE_READONLY)
+        exception.args = (str(error),)
+        raise exception from error

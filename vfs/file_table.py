@@ -1,0 +1,79 @@
+"""The files a replica knows: their identities, their page numbers, and the bytes of those held whole.
+
+Page numbers are kept of every file seen since the oldest pinned view, because they are what proves that another file
+can stand in for one that vanished. Bytes of small files are held within a budget, the newest longest.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+
+from replication.ltx.file_info import FileInfo
+from vfs.load import LoadedFile
+from vfs.ltx_file import LTXFile
+from vfs.repair import KnownFile
+
+HELD_SIZE = 16 * 2**20
+"""How many bytes of whole files are held at most."""
+
+MAX_KNOWN_FILES = 65_536
+"""Beyond this the oldest are forgotten: a page lost to a deletion may then fail where it could have been found."""
+
+_Name = tuple[int, int, int]
+
+
+def _name(info: FileInfo) -> _Name:
+    return info.level, info.min_txid, info.max_txid
+
+
+class FileTable:
+    """Files of one history of one replica."""
+
+    def __init__(self, history: int) -> None:
+        """Know nothing."""
+        self.history = history
+        self._lock = Lock()
+        self._files: OrderedDict[_Name, LTXFile] = OrderedDict()  # in order of arrival, guarded by _lock
+        self._known: OrderedDict[_Name, KnownFile] = OrderedDict()  # those with page numbers, guarded by _lock
+        self._held: OrderedDict[LTXFile, int] = OrderedDict()  # size of each, guarded by _lock
+        self._held_size = 0  # guarded by _lock
+
+    def add(self, loaded: Iterable[LoadedFile]) -> None:
+        """Know these files."""
+        with self._lock:
+            for one in loaded:
+                name = _name(one.file.info)
+                self._files[name] = one.file
+                self._known[name] = KnownFile(one.file, one.index)
+                if one.file.data is not None:
+                    self._held[one.file] = len(one.file.data)
+                    self._held_size += len(one.file.data)
+            for files in (self._files, self._known):
+                while len(files) > MAX_KNOWN_FILES:
+                    files.popitem(last=False)
+            while self._held_size > HELD_SIZE:
+                file, size = self._held.popitem(last=False)
+                file.data = None
+                self._held_size -= size
+
+    def known(self) -> list[KnownFile]:
+        """Return the files whose page numbers are known, in order of arrival."""
+        with self._lock:
+            return list(self._known.values())
+
+    def knows(self, info: FileInfo) -> bool:
+        """Say whether the page numbers of a file are known, and it has not vanished since."""
+        with self._lock:
+            known = self._known.get(_name(info))
+        return known is not None and not known.file.gone
+
+    def get(self, info: FileInfo) -> LTXFile | None:
+        """Return the file of that name, whatever its identity, if it was seen."""
+        with self._lock:
+            return self._files.get(_name(info))
+
+    def prune(self, txid: int) -> None:
+        """Forget the page numbers of files that end before a TXID, which no pinned view is older than."""
+        with self._lock:
+            for name in [name for name in self._known if name[2] < txid]:
+                del self._known[name]

@@ -1,0 +1,201 @@
+"""Following a replica: from one view to the next.
+
+One position, the TXID of the current view, counts, and any level may supply the next file. A gap, a missing file, a
+long pause or a lost file mean: list every level and plan again. If known names have other content, or nothing reaches
+the position any more, history started over, and the view is made anew from a snapshot.
+
+Only one thread at a time runs `step`; the caller sees to that.
+"""
+
+from collections.abc import Mapping
+from logging import Logger
+
+from replication.clock import Clock
+from replication.errors import LTXMissingError, NoSnapshotsError, PositionError
+from replication.levels import LEVELS
+from replication.ltx.file_info import FileInfo
+from replication.position import NO_TXID, TXID, format_txid
+from replication.restore.plan import plan_from, plan_reachable, plan_restore
+from vfs.compose import Composed, compose
+from vfs.continuity import Continuity, continuity
+from vfs.fetch import Fetcher
+from vfs.file_table import FileTable
+from vfs.load import LoadedFile, load_files
+from vfs.schedule import LONG_PAUSE_INTERVALS, Schedule
+from vfs.view import View
+from vfs.waiter import Waiter
+
+MAX_PLANS = 4
+"""How often a step plans, when files vanish between list and get."""
+
+MANY_FILES = 16
+"""A longer chain of level-0 files is worth a look for a file of a higher level that holds them all."""
+
+REWIND_SIGHTINGS = 2
+"""How often in a row every file must end before the position until that is believed."""
+
+Listing = Mapping[int, tuple[FileInfo, ...]]
+
+
+class Follower:
+    """Makes the views of one replica, one after the other."""
+
+    def __init__(self, fetcher: Fetcher, poll_interval_s: float, clock: Clock, logger: Logger) -> None:
+        """Know nothing yet; `first` comes before `step`."""
+        self._fetcher = fetcher
+        self.poll_interval_s = poll_interval_s
+        self._clock = clock
+        self._logger = logger
+        self._schedule = Schedule()
+        self._idle = False
+        self._rebase = False
+        self._rewinds = 0
+        self._level_0_was_there = True
+        self._last_step = clock.monotonic()
+        self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each higher level
+        self.table = FileTable(history=0)
+        self.base: LoadedFile | None = None
+
+    def lost_a_file(self) -> None:
+        """Make the next step start from a new plan, because a file in use has vanished."""
+        self._rebase = True
+
+    def first(self, waiter: Waiter) -> Composed:
+        """Return the first view, as new as possible.
+
+        Raises:
+            NoSnapshotsError: there is no replica, or no file that holds the whole database.
+            LTXError, ChecksumMismatchError, PositionError: the replica is broken.
+            DeniedError, UnavailableError, InterruptedReadError, UsageError: as the waiter and the client say.
+
+        """
+        return self._anew(None, waiter, history=0, epoch=0)
+
+    def step(self, view: View, waiter: Waiter) -> Composed | None:
+        """Return the view after `view`, or None if nothing is new.
+
+        Raises:
+            PositionError: there are newer files, but a gap before them.
+            NoSnapshotsError: the replica is gone or empty.
+            LTXError, ChecksumMismatchError, DeniedError, UnavailableError, InterruptedReadError: as `first`.
+
+        """
+        now = self._clock.monotonic()
+        if now - self._last_step > LONG_PAUSE_INTERVALS * self.poll_interval_s:
+            self._schedule.want_all()
+        composed: Composed | None
+        if self._rebase:
+            composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
+            self._rebase = False
+        else:
+            composed = self._advance(view, waiter)
+        self._last_step = now
+        self._idle = composed is None
+        return composed
+
+    def _advance(self, view: View, waiter: Waiter) -> Composed | None:
+        levels = self._schedule.next_levels(idle=self._idle)
+        listing = self._list(levels, view.txid, waiter)
+        if self._needs_all(listing, view.txid):
+            listing = self._list_all(waiter)
+        missing: LTXMissingError | None = None
+        for _ in range(MAX_PLANS):
+            if self._started_over(listing, view, waiter):
+                self._logger.warning("history of the replica started over; it was at TXID %s", format_txid(view.txid))
+                return self._anew(None, waiter, history=view.history + 1, epoch=view.epoch + 1)
+            plan = plan_from(listing, view.txid)
+            if not plan:
+                return None
+            try:
+                loaded = load_files(plan, self._fetcher, waiter)
+            except LTXMissingError as error:
+                missing, listing = error, self._list_all(waiter)
+                continue
+            composed = compose(loaded, view, history=view.history, epoch=view.epoch)
+            self._take_over(loaded)
+            return composed
+        raise self._kept_vanishing(missing)
+
+    def _anew(self, view: View | None, waiter: Waiter, *, history: int, epoch: int) -> Composed:
+        """Make a view from a snapshot on; `view` is the one before it if history is the same."""
+        missing: LTXMissingError | None = None
+        for _ in range(MAX_PLANS):
+            listing = self._list_all(waiter)
+            if view and self._started_over(listing, view, waiter):
+                view, history, epoch = None, history + 1, epoch + 1
+            plan = plan_restore(listing)
+            if view and plan[-1].max_txid < view.txid:
+                msg = f"expected files up to TXID {view.txid:016x}, got them up to {plan[-1].max_txid:016x}"
+                raise PositionError(msg, expected=view.txid, actual=plan[-1].max_txid)
+            try:
+                loaded = load_files(plan, self._fetcher, waiter)
+            except LTXMissingError as error:
+                missing = error
+                continue
+            composed = compose(loaded, None, history=history, epoch=epoch)
+            if view and composed.view.txid == view.txid:
+                composed.view.epoch = view.epoch  # the same state, only found in other files
+                composed = Composed(composed.view, frozenset())
+            if view is None:
+                self.table = FileTable(history)
+            self._take_over(loaded)
+            return composed
+        raise self._kept_vanishing(missing)
+
+    def _take_over(self, loaded: list[LoadedFile]) -> None:
+        self.table.add(loaded)
+        self.base = next((one for one in loaded if one.is_complete), self.base)
+        self._rewinds = 0
+
+    def _started_over(self, listing: Listing, view: View, waiter: Waiter) -> bool:
+        infos = [info for files in listing.values() for info in files]
+        if continuity(infos, self.table, self._fetcher, waiter) is Continuity.OTHER:
+            return True
+        if len(listing) < len(LEVELS):
+            return False
+        if not infos:
+            msg = "the replica is gone: it has no files any more"
+            raise NoSnapshotsError(msg)
+        self._rewinds = self._rewinds + 1 if max(info.max_txid for info in infos) < view.txid else 0
+        if self._rewinds:
+            self._schedule.want_all()
+        return self._rewinds >= REWIND_SIGHTINGS and bool(plan_reachable(listing))
+
+    def _needs_all(self, listing: Listing, position: TXID) -> bool:
+        """Say whether these levels alone do not tell what to do."""
+        if len(listing) == len(LEVELS):
+            return False
+        if 0 in listing:
+            was_there, self._level_0_was_there = self._level_0_was_there, bool(listing[0])
+            if was_there and not listing[0]:
+                return True  # a writer keeps its newest file, so something else has happened
+        try:
+            plan = plan_from(listing, position)
+        except PositionError:
+            return True
+        # Another level may be ahead of level 0's files only because they were not listed.
+        return len(plan) > MANY_FILES or (bool(plan) and 0 not in listing)
+
+    def _list(self, levels: tuple[int, ...], position: TXID, waiter: Waiter) -> Listing:
+        """List levels from what is known of them on; of level 0, from the newest file known."""
+        if len(levels) == len(LEVELS):
+            return self._list_all(waiter)
+        seeks = {level: position if level == 0 else self._seeks.get(level, NO_TXID) for level in levels}
+        futures = [self._fetcher.list(level, seek) for level, seek in seeks.items()]
+        return self._note(dict(zip(seeks, waiter.results(futures), strict=True)))
+
+    def _list_all(self, waiter: Waiter) -> Listing:
+        futures = [self._fetcher.list(level) for level in LEVELS]
+        return self._note(dict(zip(LEVELS, waiter.results(futures), strict=True)))
+
+    def _note(self, listing: Listing) -> Listing:
+        for level, infos in listing.items():
+            if infos:
+                self._seeks[level] = infos[-1].min_txid
+        return listing
+
+    @staticmethod
+    def _kept_vanishing(missing: LTXMissingError | None) -> LTXMissingError:
+        error = LTXMissingError(f"files vanished between list and get, {MAX_PLANS} times in a row: {missing}")
+        error.__cause__ = missing
+        return error

@@ -1,0 +1,128 @@
+"""From listed files to page indexes: everything asked for at once, a second time only where a page index is large."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file
+from replication.errors import LTXError, LTXMissingError
+from replication.ltx.decoder import decode_file
+from replication.ltx.file_info import FileInfo
+from replication.ltx.header import HEADER_SIZE, Header
+from replication.ltx.index import PageIndex
+from replication.ltx.tail import MIN_TAIL_SIZE, decode_tail, tail_size
+from vfs.fetch import Fetcher
+from vfs.ltx_file import LTXFile
+from vfs.waiter import Waiter
+
+WHOLE_SIZE = 64 * 1024
+"""Files up to this size, in bytes, are fetched whole."""
+
+LEVEL_0_WHOLE_SIZE = 256 * 1024
+"""The same for level 0, whose files are the first to be deleted."""
+
+HEAD_SIZE = 16 * 1024
+"""How much is fetched of the start of a large file: the header, and in a snapshot the schema's first pages."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedFile:
+    """A file, its page index, and its first bytes."""
+
+    file: LTXFile
+    index: PageIndex
+    head: bytes
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file holds every page of the database."""
+        header = self.file.header
+        return self.index.is_complete(header.commit, header.page_size)
+
+
+def load_files(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[LoadedFile]:
+    """Return the files with their page indexes, in the same order; what is fetched whole is verified whole.
+
+    Raises:
+        LTXMissingError: a file is no longer in the replica.
+        LTXError, ChecksumMismatchError: a file is broken.
+        DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
+
+    """
+    asked = [_ask(info, fetcher) for info in infos]
+    tails = [_second_part(parts, fetcher, waiter) for parts in asked]
+    return [_finish(parts, tail, waiter) for parts, tail in zip(asked, tails, strict=True)]
+
+
+def load_existing(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[LoadedFile]:
+    """Return what `load_files` would, without the files that are no longer in the replica.
+
+    Raises:
+        LTXError, ChecksumMismatchError, DeniedError, UnavailableError, InterruptedReadError: as `load_files`.
+
+    """
+    found = []
+    for parts in [_ask(info, fetcher) for info in infos]:
+        with suppress(LTXMissingError):
+            found.append(_finish(parts, _second_part(parts, fetcher, waiter), waiter))
+    return found
+
+
+def load_headers(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[Header]:
+    """Return the headers of files, in the same order, all asked for at once.
+
+    Raises:
+        LTXMissingError, LTXError, DeniedError, UnavailableError, InterruptedReadError: as `load_files`.
+
+    """
+    asked = [(info, fetcher.read(info, 0, HEADER_SIZE)) for info in infos]
+    return [_header(info, waiter.result(future)) for info, future in asked]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    info: FileInfo
+    head: Future[bytes]  # the whole file if there is no tail
+    tail: Future[bytes] | None
+
+
+def _ask(info: FileInfo, fetcher: Fetcher) -> _Parts:
+    if info.size <= (WHOLE_SIZE if info.level else LEVEL_0_WHOLE_SIZE):
+        return _Parts(info, fetcher.read(info), None)
+    start = info.size - DEFAULT_ESTIMATED_PAGE_INDEX_SIZE
+    return _Parts(info, fetcher.read(info, 0, HEAD_SIZE), fetcher.read(info, start, info.size))
+
+
+def _second_part(parts: _Parts, fetcher: Fetcher, waiter: Waiter) -> Future[bytes] | None:
+    """Ask for the whole tail where the first guess at its size fell short."""
+    if parts.tail is None:
+        return None
+    info = parts.info
+    tail = waiter.result(parts.tail)
+    with naming_file(info):
+        size = tail_size(tail[-MIN_TAIL_SIZE:], info.size)
+    return parts.tail if size <= len(tail) else fetcher.read(info, info.size - size, info.size)
+
+
+def _finish(parts: _Parts, tail: Future[bytes] | None, waiter: Waiter) -> LoadedFile:
+    info, head = parts.info, waiter.result(parts.head)
+    header = _header(info, head[:HEADER_SIZE])
+    with naming_file(info):
+        if tail is None:
+            return LoadedFile(LTXFile(info, header, head), decode_file(head).index, head)
+        index = decode_tail(waiter.result(tail), info.size, header.commit)
+        return LoadedFile(LTXFile(info, header, None), index, head)
+
+
+def _header(info: FileInfo, data: bytes) -> Header:
+    with naming_file(info):
+        header = Header.unpack(data)
+        header.validate()
+        if (header.min_txid, header.max_txid) != (info.min_txid, info.max_txid):
+            msg = (
+                f"expected a header of TXIDs {info.min_txid:016x} to {info.max_txid:016x}, "
+                f"got {header.min_txid:016x} to {header.max_txid:016x}"
+            )
+            raise LTXError(msg)
+    return header

@@ -1,0 +1,154 @@
+"""One page of a view: from the cache, from a file held whole, or from the storage.
+
+Where the file that a view names has vanished, another file that provably holds the same version serves the page. If
+there is none, the read fails as a snapshot gone; a wrong page is never an answer.
+"""
+
+from threading import Lock
+from typing import Protocol
+
+from replication.client.fetch import naming_file
+from replication.errors import CorruptError, LTXError, LTXMissingError, SnapshotGoneError
+from replication.levels import LEVELS
+from replication.ltx.file_info import FileInfo
+from replication.ltx.page import decode_page
+from replication.position import format_txid, lock_pgno
+from vfs.cache import PageCache
+from vfs.continuity import Continuity, continuity
+from vfs.fetch import Fetcher
+from vfs.file_table import FileTable
+from vfs.index import Place
+from vfs.load import LoadedFile, load_existing
+from vfs.repair import replacements
+from vfs.stats import Stats
+from vfs.view import View
+from vfs.waiter import Waiter
+
+MAX_LISTINGS = 3  # per page: files found by one listing may vanish before they are read
+MAX_CANDIDATES = 64  # files looked into, per listing
+MAX_MOVED = 65_536  # places remembered to have moved
+
+
+class CurrentHistory(Protocol):
+    """What reading needs of the replica that follows: the files of the history it is in, and a sign of loss."""
+
+    @property
+    def table(self) -> FileTable:
+        """The files of the current history."""
+
+    def lost_a_file(self) -> None:
+        """Plan anew at the next poll, because a file in use has vanished."""
+
+
+class PageSource:
+    """Reads pages of any view of one replica."""
+
+    def __init__(self, fetcher: Fetcher, cache: PageCache, stats: Stats, current: CurrentHistory) -> None:
+        """Start with nothing moved."""
+        self._fetcher = fetcher
+        self._cache = cache
+        self._stats = stats
+        self._current = current
+        self._lock = Lock()
+        self._moved: dict[tuple[object, int], Place] = {}  # guarded by _lock
+
+    def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
+        """Return a page of a view, `view.page_size` bytes; zeros for the lock page.
+
+        Raises:
+            SnapshotGoneError: the page's file has vanished, and nothing provably holds the same version.
+            CorruptError: no file of the view holds the page, or the stored bytes are broken.
+            DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
+
+        """
+        place = view.find(pgno)
+        if place is None:
+            if pgno == lock_pgno(view.page_size):
+                return bytes(view.page_size)
+            msg = f"page {pgno} of {view.commit} is in no file of the replica at TXID {format_txid(view.txid)}"
+            raise CorruptError(msg)
+        page = self._cache.get(view, pgno, place)
+        if page is None:
+            self._stats.count("cache_misses")
+            page = self._load(view, pgno, place, waiter)
+            self._cache.put(view, pgno, place, page)
+        return page
+
+    def keep_head(self, view: View, loaded: LoadedFile) -> None:
+        """Put the pages that lie whole in a file's first bytes into the cache, where the view takes them from it."""
+        offsets = loaded.index.offsets
+        for number, pgno in enumerate(loaded.index):
+            start, end = int(offsets[number]), int(offsets[number + 1])
+            if end > len(loaded.head):
+                return
+            place = view.find(pgno)
+            if place is not None and place.file is loaded.file:
+                self._cache.put(view, pgno, place, decode_page(loaded.head[start:end], view.page_size, pgno))
+
+    def _load(self, view: View, pgno: int, place: Place, waiter: Waiter) -> bytes:
+        with self._lock:
+            place = self._moved.get((place.file, place.start), place)
+        if not place.file.gone:
+            try:
+                return self._fetch(place, pgno, view.page_size, waiter)
+            except LTXMissingError:
+                place.file.gone = True
+        return self._replace(view, pgno, place, waiter)
+
+    def _fetch(self, place: Place, pgno: int, page_size: int, waiter: Waiter) -> bytes:
+        info, whole = place.file.info, place.file.data
+        if whole is not None:
+            frame = whole[place.start : place.end]
+        else:
+            frame = waiter.result(self._fetcher.read(info, place.start, place.end))
+        with naming_file(info):
+            try:
+                return decode_page(frame, page_size, pgno)
+            except LTXError as error:
+                error.offset = place.start
+                raise
+
+    def _replace(self, view: View, pgno: int, lost: Place, waiter: Waiter) -> bytes:
+        """Read the page from another file that provably holds the same version."""
+        self._stats.count("repairs")
+        self._current.lost_a_file()
+        for _ in range(MAX_LISTINGS):
+            table = self._current.table
+            if view.history != table.history:
+                break
+            for place in replacements(pgno, lost, view.txid, table.known()):
+                try:
+                    page = self._fetch(place, pgno, view.page_size, waiter)
+                except LTXMissingError:
+                    place.file.gone = True
+                    continue
+                self._remember(lost, place)
+                return page
+            if not self._look_around(table, lost.file.info, waiter):
+                break
+        msg = (
+            f"page {pgno} at TXID {format_txid(view.txid)} is no longer in the replica: level {lost.file.info.level} "
+            f"file {format_txid(lost.file.info.min_txid)}-{format_txid(lost.file.info.max_txid)} was deleted, "
+            "and no other file is known to hold the same version; end this transaction and begin again"
+        )
+        raise SnapshotGoneError(msg)
+
+    def _remember(self, lost: Place, place: Place) -> None:
+        with self._lock:
+            if len(self._moved) >= MAX_MOVED:
+                self._moved.clear()
+            self._moved[(lost.file, lost.start)] = place
+
+    def _look_around(self, table: FileTable, lost: FileInfo, waiter: Waiter) -> bool:
+        """Learn the page numbers of files there are now, those that end nearest to the lost one first.
+
+        Says no if the replica cannot be shown to be in the same history still.
+        """
+        listings = waiter.results([self._fetcher.list(level) for level in LEVELS])
+        infos = [info for infos in listings for info in infos]
+        if continuity(infos, table, self._fetcher, waiter) is not Continuity.SAME:
+            return False
+        unknown = [info for info in infos if info.max_txid >= lost.min_txid and not table.knows(info)]
+        unknown.sort(key=lambda info: abs(info.max_txid - lost.max_txid))
+        table.add(load_existing(unknown[:MAX_CANDIDATES], self._fetcher, waiter))
+        return True

@@ -1,0 +1,110 @@
+"""Which replicas this process has: by name, and by what is shared.
+
+Connections with the same replica and options share one `SharedReplica`. It lives while somebody uses it: an open file,
+or a registration that was used. What was opened before a fork stays the parent's; a child may open anew.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging import Logger
+from threading import Lock
+
+from replication.client.base import ReplicaClient
+from replication.client.url import replica_client
+from vfs.replica import SharedReplica
+from vfs.travel import TimeTraveller
+from vfs.uri import Options
+
+Source = str | ReplicaClient
+"""A replica's URL, or a client of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    source: Source
+    poll_interval_s: float
+    cache_size: int
+    timeout_s: float
+    max_staleness_s: float | None
+    pid: int
+
+
+@dataclass(slots=True)
+class _Shared:
+    replica: SharedReplica
+    traveller: TimeTraveller
+    uses: int
+
+
+class SharedUse:
+    """One user's hold on a shared replica; released once."""
+
+    def __init__(self, shared: _Shared, release: Callable[[], None]) -> None:
+        """Hold it."""
+        self.replica = shared.replica
+        self.traveller = shared.traveller
+        self._on_release = [release]
+        self._lock = Lock()
+        self._released = False  # guarded by _lock
+
+    def on_release(self, call: Callable[[], None]) -> None:
+        """Call this too when the hold ends, first."""
+        self._on_release.insert(0, call)
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        with self._lock:
+            if self._released:
+                return
+            self._released = True
+        for call in self._on_release:
+            call()
+
+
+class SharedReplicas:
+    """The shared replicas of this process, by source and options."""
+
+    def __init__(self) -> None:
+        """Hold none."""
+        self._lock = Lock()
+        self._shared: dict[_Key, _Shared] = {}  # guarded by _lock
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def use(self, source: Source, options: Options, logger: Logger) -> SharedUse:
+        """Return a hold on the replica with these options, made anew if nobody uses it.
+
+        Raises:
+            UsageError: the URL is none of a replica.
+
+        """
+        key = _Key(
+            source,
+            options.poll_interval_s,
+            options.cache_size,
+            options.timeout_s,
+            options.max_staleness_s,
+            os.getpid(),
+        )
+        with self._lock:
+            shared = self._shared.get(key)
+            if shared is None:
+                client = replica_client(source) if isinstance(source, str) else source
+                replica = SharedReplica(client, options, logger)
+                shared = self._shared[key] = _Shared(replica, TimeTraveller(replica), 0)
+            shared.uses += 1
+        return SharedUse(shared, lambda: self._release(key, shared))
+
+    def _release(self, key: _Key, shared: _Shared) -> None:
+        with self._lock:
+            shared.uses -= 1
+            if shared.uses:
+                return
+            self._shared.pop(key, None)
+        shared.replica.close()
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()  # the parent may have held the old one
+
+
+SHARED_REPLICAS = SharedReplicas()

@@ -1,0 +1,259 @@
+"""The state of one replica that its connections share: the current view, the poller, the page cache.
+
+- `view` is the newest view; it is replaced, never changed, so reading it needs no lock.
+- The first use loads it. From then on one thread polls, until `close`.
+- Polls, by the thread or by hand, run one at a time; each publishes at most one new view.
+- A view pinned by a transaction stays readable: pages of vanished files come from files that provably hold the same.
+- Storage is asked on threads of the process that first used the replica. In a forked child nothing of it works, and
+  every use says so.
+"""
+
+import os
+from collections.abc import Callable
+from logging import Logger
+from threading import Condition, Event, Lock, Thread
+from typing import Protocol
+from weakref import WeakSet
+
+from replication.client.base import ReplicaClient
+from replication.clock import SYSTEM_CLOCK, Clock
+from replication.errors import LitestreamError, StaleError, UsageError
+from replication.position import TXID, format_txid
+from vfs.cache import PageCache
+from vfs.compose import Composed
+from vfs.counting_client import CountingClient
+from vfs.fetch import Fetcher
+from vfs.file_table import FileTable
+from vfs.follow import Follower
+from vfs.pages import PageSource
+from vfs.stats import Stats
+from vfs.uri import Options
+from vfs.view import View
+from vfs.waiter import Waiter, never
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long closing waits for the poller."""
+
+
+class Pin(Protocol):
+    """Somebody who may have a view pinned: an open file."""
+
+    @property
+    def pinned(self) -> View | None:
+        """The view of the transaction under way, if there is one."""
+
+
+class SharedReplica:
+    """One replica as this process reads it."""
+
+    def __init__(self, client: ReplicaClient, options: Options, logger: Logger, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Make no request and start no thread yet."""
+        self.options = options
+        self.stats = Stats()
+        self.client = CountingClient(client, self.stats)
+        self.cache = PageCache(options.cache_size)
+        self.fetcher = Fetcher(self.client, client.type)
+        self.clock = clock
+        self.pins: WeakSet[Pin] = WeakSet()
+        self.poll_interval_s = options.poll_interval_s
+        self.error: LitestreamError | None = None
+        self._logger = logger
+        self._pid = os.getpid()
+        self._view: View | None = None  # replaced under _published
+        self._published = Condition()
+        self._polling = Lock()  # held while a view is loaded or polled for
+        self._last_poll: float | None = None  # guarded by _polling
+        self._follower = Follower(self.fetcher, options.poll_interval_s, clock, logger)
+        self._pages = PageSource(self.fetcher, self.cache, self.stats, self._follower)
+        self._closed = Event()
+        self._wake = Event()
+        self._poller = Thread(target=self._poll_until_closed, name=f"litestream-poll-{client.type}", daemon=True)
+
+    def __repr__(self) -> str:
+        view = self._view
+        if view is None:
+            return f"<SharedReplica {self.client.inner!r} not opened yet>"
+        return (
+            f"<SharedReplica {self.client.inner!r} txid={format_txid(view.txid)} lag={self.lag_s:.1f}s {self.cache!r}>"
+        )
+
+    @property
+    def started(self) -> bool:
+        """Whether a first view was loaded."""
+        return self._view is not None
+
+    @property
+    def view(self) -> View:
+        """The newest view.
+
+        Raises:
+            UsageError: this is a forked child of the process that opened the replica.
+
+        """
+        if os.getpid() != self._pid:
+            self.check_process()
+        view = self._view
+        if view is None:
+            msg = "the replica is not open"
+            raise UsageError(msg)
+        return view
+
+    @property
+    def table(self) -> FileTable:
+        """The files of the current history."""
+        return self._follower.table
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the last successful poll, -1 before the first."""
+        last_poll = self._last_poll
+        return -1.0 if last_poll is None else self.clock.monotonic() - last_poll
+
+    def check_process(self) -> None:
+        """Raise in a forked child.
+
+        Raises:
+            UsageError: this is a forked child of the process that opened the replica.
+
+        """
+        if os.getpid() != self._pid:
+            msg = (
+                f"this replica was opened by process {self._pid}, of which process {os.getpid()} is a fork: "
+                "open it after the fork, in the process that uses it"
+            )
+            raise UsageError(msg)
+
+    def waiter(self, interrupted: Callable[[], bool] = never) -> Waiter:
+        """Return a waiter with this replica's time limit."""
+        return Waiter(self.options.timeout_s, interrupted, self.clock)
+
+    def start(self, waiter: Waiter) -> None:
+        """Load the first view and start to poll; later calls do nothing.
+
+        Raises:
+            LitestreamError: the replica cannot be opened; the message says why.
+
+        """
+        self.check_process()
+        with self._turn(waiter):
+            if self._view is None:
+                self.client.init()
+                self._publish(self._follower.first(waiter))
+                self._last_poll = self.clock.monotonic()
+                self._poller.start()
+
+    def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
+        """Return a page of a view, as stored.
+
+        Raises:
+            LitestreamError: as `PageSource.read`.
+
+        """
+        return self._pages.read(view, pgno, waiter)
+
+    def poll(self, waiter: Waiter) -> TXID:
+        """Ask the storage for newer files now, and return the TXID visible afterwards.
+
+        Raises:
+            LitestreamError: the poll failed; the view is as before, and `error` is set.
+
+        """
+        with self._turn(waiter):
+            self.stats.count("polls")
+            try:
+                composed = self._follower.step(self.view, waiter)
+            except LitestreamError as error:
+                self._failed(error)
+                raise
+            if composed is not None:
+                self._publish(composed)
+            self._last_poll = self.clock.monotonic()
+            self.error = None
+        return self.view.txid
+
+    def wait_for(self, txid: TXID, waiter: Waiter) -> bool:
+        """Wait until a TXID is visible, and say whether it is; the waiter's time limit ends the wait."""
+        with self._published:
+            while self.view.txid < txid and waiter.remaining_s:
+                self._published.wait(min(0.05, waiter.remaining_s))
+                waiter.check_interrupted()
+        return self.view.txid >= txid
+
+    def check_staleness(self) -> None:
+        """Raise if the last successful poll is longer ago than `max_staleness` allows.
+
+        Raises:
+            StaleError: it is.
+
+        """
+        limit_s = self.options.max_staleness_s
+        if limit_s is not None and self.lag_s > limit_s:
+            reason = f": {self.error}" if self.error else ""
+            msg = f"the last successful poll was {self.lag_s:.1f} s ago, max_staleness is {limit_s:g} s{reason}"
+            raise StaleError(msg)
+
+    def set_poll_interval(self, poll_interval_s: float) -> None:
+        """Poll this often from now on."""
+        self.poll_interval_s = poll_interval_s
+        self._follower.poll_interval_s = poll_interval_s
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the poller and the requests under way; the files of this replica can no longer be read."""
+        self._closed.set()
+        self._wake.set()
+        if os.getpid() != self._pid:
+            return  # the threads are the parent's
+        if self._poller.is_alive():
+            self._poller.join(CLOSE_TIMEOUT_S)
+        self.fetcher.close()
+        self.cache.clear()
+        self.client.close()
+
+    def _turn(self, waiter: Waiter) -> "_Turn":
+        return _Turn(self._polling, waiter)
+
+    def _publish(self, composed: Composed) -> None:
+        before, view = self._view, composed.view
+        carried = before if before and composed.changed is not None and before.page_size == view.page_size else None
+        self.cache.add_view(view, carried, composed.changed or ())
+        base = self._follower.base
+        if before is None and base is not None:
+            self._pages.keep_head(view, base)
+        with self._published:
+            self._view = view
+            self._published.notify_all()
+        # A file that is just about to pin the view before this one is not seen, so that view counts as pinned.
+        pinned = [one.txid for pin in list(self.pins) if (one := pin.pinned) is not None]
+        self.table.prune(min([view.txid if before is None else before.txid, *pinned]))
+
+    def _failed(self, error: LitestreamError) -> None:
+        self.stats.count("poll_errors")
+        if str(error) != str(self.error):
+            self._logger.warning("cannot poll: %s", error)
+        self.error = error
+
+    def _poll_until_closed(self) -> None:
+        while not self._closed.is_set():
+            if self._wake.wait(self.poll_interval_s):
+                self._wake.clear()
+                continue
+            try:
+                self.poll(self.waiter(self._closed.is_set))
+            except LitestreamError:
+                continue  # kept in `error`, logged, and tried again at the next interval
+
+
+class _Turn:
+    """Takes a lock as a waiter waits."""
+
+    def __init__(self, lock: Lock, waiter: Waiter) -> None:
+        self._lock = lock
+        self._waiter = waiter
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=0.05):
+            self._waiter.check()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -1,0 +1,23 @@
+"""Counters of one replica."""
+
+from dataclasses import dataclass, field
+from threading import Lock
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a replica asked of its storage, and what came of it; bytes are as read from the storage."""
+
+    list_requests: int = 0
+    get_requests: int = 0
+    bytes_read: int = 0
+    cache_misses: int = 0
+    polls: int = 0
+    poll_errors: int = 0
+    repairs: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter, from any thread."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + amount)

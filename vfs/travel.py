@@ -1,0 +1,103 @@
+"""Views at an earlier TXID or instant, and the list of those there are."""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from replication.errors import LTXMissingError
+from replication.ltx.file_info import FileInfo
+from replication.position import TXID
+from replication.restore.plan import plan_restore
+from replication.restore.points import RestorePoint, restore_points
+from replication.restore.source import calc_restore_plan, list_levels
+from vfs.compose import compose
+from vfs.load import load_files
+from vfs.replica import SharedReplica
+from vfs.view import View
+from vfs.waiter import Waiter
+
+MAX_PLANS = 4
+"""How often a view is planned, when files vanish between list and get."""
+
+MAX_HEADER_TIMES = 65_536
+"""How many exact times of files are remembered."""
+
+
+class TimeTraveller:
+    """Makes views at earlier instants of one replica; connections at the same TXID share one."""
+
+    def __init__(self, replica: SharedReplica) -> None:
+        """Make no request yet."""
+        self._replica = replica
+        self._lock = Lock()
+        self._views: WeakValueDictionary[tuple[int, TXID], View] = WeakValueDictionary()  # guarded by _lock
+        self._header_times: dict[FileInfo, datetime] = {}
+
+    def at_txid(self, txid: TXID, waiter: Waiter) -> View:
+        """Return the view at a TXID.
+
+        Raises:
+            TxNotAvailableError: the replica does not reach it exactly.
+            LitestreamError: as planning and loading do.
+
+        """
+        current = self._replica.view
+        if current.txid == txid:
+            return current
+        with self._lock:
+            view = self._views.get((current.history, txid))
+        if view is not None:
+            return view
+        return self._build(lambda: plan_restore(self._list_levels(waiter), txid=txid), waiter)
+
+    def at_time(self, instant: datetime, waiter: Waiter) -> View:
+        """Return the view as it was just before an instant.
+
+        Raises:
+            TxNotAvailableError: the instant is before history; the message gives the earliest.
+            LitestreamError: as planning and loading do.
+
+        """
+        client, executor = self._replica.client, self._replica.fetcher.executor(waiter)
+        if len(self._header_times) > MAX_HEADER_TIMES:
+            self._header_times.clear()
+        return self._build(
+            lambda: calc_restore_plan(client, timestamp=instant, executor=executor, header_times=self._header_times),
+            waiter,
+        )
+
+    def restore_points(self, waiter: Waiter) -> list[RestorePoint]:
+        """Return the TXIDs one can travel to, oldest first.
+
+        Raises:
+            LitestreamError: as listing does.
+
+        """
+        return restore_points(self._list_levels(waiter))
+
+    def _list_levels(self, waiter: Waiter) -> dict[int, tuple[FileInfo, ...]]:
+        return list_levels(self._replica.client, executor=self._replica.fetcher.executor(waiter))
+
+    def _build(self, plan: Callable[[], tuple[FileInfo, ...]], waiter: Waiter) -> View:
+        replica = self._replica
+        for attempt in range(1, MAX_PLANS + 1):
+            current = replica.view
+            files = plan()
+            key = (current.history, files[-1].max_txid)
+            with self._lock:
+                view = self._views.get(key)
+            if view is not None:
+                return view
+            try:
+                loaded = load_files(files, replica.fetcher, waiter)
+            except LTXMissingError:
+                if attempt == MAX_PLANS:
+                    raise
+                continue
+            view = compose(loaded, None, history=current.history, epoch=0).view
+            replica.table.add(loaded)
+            replica.cache.add_view(view)
+            with self._lock:
+                return self._views.setdefault(key, view)
+        raise AssertionError  # the last attempt returns or raises

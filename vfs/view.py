@@ -1,0 +1,56 @@
+"""What one read transaction sees."""
+
+from datetime import datetime
+
+from replication.position import TXID
+from vfs.index import Layer, Place
+
+
+class View:
+    """The database at one TXID: which bytes of which file hold each page. Nothing of it changes but `pages`.
+
+    `epoch` counts the times history jumped (it started over, or a file with the whole database came in): the schema
+    cookie of two views is comparable only where their epochs are equal. `history` counts only the times it started
+    over: files stand in for one another only within a history. `pages` is the front of the page cache: whole
+    pages by byte offset in the database, all of them also in the cache that owns them.
+    """
+
+    __slots__ = ("__weakref__", "commit", "epoch", "history", "layers", "page_size", "pages", "size", "time", "txid")
+
+    def __init__(
+        self,
+        *,
+        txid: TXID,
+        commit: int,
+        page_size: int,
+        time: datetime,
+        history: int,
+        epoch: int,
+        layers: tuple[Layer, ...],
+    ) -> None:
+        """Take the position, the size in pages, the instant of the newest file, and the layers, newest first."""
+        self.txid = txid
+        self.commit = commit
+        self.page_size = page_size
+        self.time = time
+        self.history = history
+        self.epoch = epoch
+        self.layers = layers
+        self.size = commit * page_size
+        self.pages: dict[int, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<View txid={self.txid:016x} commit={self.commit} page_size={self.page_size} epoch={self.epoch}>"
+
+    def find(self, pgno: int) -> Place | None:
+        """Return the place of a page, or None if no file holds it."""
+        for layer in self.layers:
+            place = layer.find(pgno)
+            if place is not None:
+                return place
+        return None
+
+    @property
+    def index_size(self) -> int:
+        """How many bytes the arrays of the page index take."""
+        return sum(layer.nbytes for layer in self.layers)
