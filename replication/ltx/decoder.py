@@ -11,6 +11,7 @@ Source: superfly/ltx, decoder.go.
 """
 
 import io
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
@@ -73,8 +74,7 @@ class Decoder:
 
     def _decode(self) -> Iterator[PageFrame]:
         track = self.header.is_snapshot and self.header.tracks_checksums
-        pgnos: list[int] = []
-        offsets = [HEADER_SIZE]
+        pgnos, offsets = array("I"), array("Q", [HEADER_SIZE])
         start = HEADER_SIZE
         try:
             while (page := self._decode_page()) is not None:

@@ -68,7 +68,7 @@ def decompress_lz4_frame(compressed: bytes | memoryview, max_size: int) -> bytes
     """
     decompressor = lz4.frame.LZ4FrameDecompressor()
     try:
-        # The byte more shows content that is too long, and leaves room to reach the end mark.
+        # The byte more shows content that is too long.
         data: bytes = decompressor.decompress(compressed, max_length=max_size + 1)
     except RuntimeError as error:
         msg = f"cannot decompress an LZ4 frame: {error}"

@@ -1,8 +1,7 @@
 """Whole files: those of the real program are accepted, and whatever differs from them is refused.
 
 The rules are tried one by one on forged files, whose checksums are right, so that only the rule can refuse them.
-Bugs planted to try these tests: no index comparison, no check of the end of a snapshot, no file checksum, a lock page
-accepted, the rest of the file not bounded.
+Bugs planted to try these tests: each check of the decoder and of the page order left out, one after the other.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from replication.ltx.checksum import CHECKSUM_FLAG, database_checksum, page_chec
 from replication.ltx.decoder import Decoder, decode_file
 from replication.ltx.header import NO_CHECKSUM_FLAG, Header
 from replication.ltx.index import PageIndex, encode_page_index
-from replication.ltx.page import PAGE_HEADER, encode_page_frame
+from replication.ltx.page import PAGE_HEADER, SIZE_FLAG, encode_page_frame
 from tests.support.golden import FILES, GOLDEN, NAMES, golden, mutated
 from tests.support.ltx_files import forge_file, make_file, make_header
 
@@ -88,6 +87,28 @@ def test_a_file_that_goes_on_is_refused(more: bytes) -> None:
         decode_file(SMALL + more)
 
 
+def test_a_file_that_goes_on_for_ever_is_not_read_for_ever() -> None:
+    reader = io.BytesIO(SMALL + bytes(10**6))
+    with pytest.raises(LTXError, match="expected 55 bytes after the pages at most, got more"):
+        Decoder(reader).verify()
+    assert reader.tell() < len(SMALL) + 100
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        PAGE_HEADER.pack(1, SIZE_FLAG) + b"\xff" * 4,
+        PAGE_HEADER.pack(1, 0) + b"\x04\x22\x4d\x18\x40\x40\0" + b"\xff" * 4,
+        PAGE_HEADER.pack(1, 0) + b"\x04\x22\x4d\x18\x40\x40\0" + (b"\1\0\1\0" + bytes(65_537)) * 2,
+    ],
+)
+def test_a_page_frame_without_end_is_not_read_to_it(frame: bytes) -> None:
+    reader = io.BytesIO(SNAPSHOT.pack() + frame + bytes(10**6))
+    with pytest.raises(LTXError, match="at most"):
+        Decoder(reader).verify()
+    assert reader.tell() <= 100 + len(frame)
+
+
 def test_a_changed_byte_is_refused_unless_every_page_is_the_same() -> None:
     expected = pages_of(SMALL)
     header, index = decode_file(SMALL).header, decode_file(SMALL).index
@@ -129,8 +150,19 @@ def test_a_forged_file_without_a_fault_is_accepted() -> None:
     assert pages_of(forge_file(CHANGE, [])) == {}
 
 
-def test_pages_of_the_older_form_are_accepted() -> None:
-    frames = [PAGE_HEADER.pack(pgno, 0) + lz4.frame.compress(data) for pgno, data in PAGES.items()]
+@pytest.mark.parametrize("content_checksum", [False, True])
+@pytest.mark.parametrize("block_checksum", [False, True])
+@pytest.mark.parametrize("store_size", [False, True])
+def test_pages_of_the_older_form_are_accepted(
+    *, content_checksum: bool, block_checksum: bool, store_size: bool
+) -> None:
+    frames = [
+        PAGE_HEADER.pack(pgno, 0)
+        + lz4.frame.compress(
+            data, content_checksum=content_checksum, block_checksum=block_checksum, store_size=store_size
+        )
+        for pgno, data in PAGES.items()
+    ]
     assert pages_of(forge_file(SNAPSHOT, PAGES.items(), frames=frames)) == PAGES
 
 

@@ -7,6 +7,7 @@ from typing import BinaryIO, ClassVar
 
 import pytest
 
+from replication.client import fetch as fetch_module
 from replication.client.base import ReplicaClient
 from replication.client.fetch import (
     DEFAULT_ESTIMATED_PAGE_INDEX_SIZE,
@@ -20,6 +21,7 @@ from replication.ltx.decoder import decode_file
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import Header
 from replication.ltx.index import FrameSpan
+from replication.ltx.tail import tail_size
 from replication.position import NO_TXID, TXID
 from tests.support.golden import golden
 from tests.support.ltx_files import make_file, make_header
@@ -122,6 +124,15 @@ def test_the_page_index_of_a_file_of_unknown_size_takes_reading_it(client: Count
     assert client.reads == [(0, None)]
 
 
+def test_a_tail_that_just_fits_is_enough(client: CountingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = golden("leveled-4096", 0, 1, 1)
+    for more in (1, 0):
+        client.reads.clear()
+        monkeypatch.setattr(fetch_module, "DEFAULT_ESTIMATED_PAGE_INDEX_SIZE", tail_size(data, len(data)) - more)
+        assert fetch_page_index(client, client.add(data)) == decode_file(data).index
+        assert len(client.reads) == 1 + more
+
+
 @pytest.mark.parametrize("difference", [-1, 1, -500, 500])
 def test_a_file_of_another_size_than_listed_is_refused(client: CountingClient, large: bytes, difference: int) -> None:
     info = client.add(large)
@@ -129,6 +140,8 @@ def test_a_file_of_another_size_than_listed_is_refused(client: CountingClient, l
     with pytest.raises(LTXError) as caught:
         fetch_page_index(client, listed)
     assert (caught.value.level, caught.value.min_txid, caught.value.max_txid) == (0, 8, 8)
+    if difference > 0:
+        assert str(caught.value).startswith(f"expected bytes {listed.size - DEFAULT_ESTIMATED_PAGE_INDEX_SIZE} to")
 
 
 def test_a_page_beyond_the_commit_is_refused(client: CountingClient) -> None:

@@ -90,6 +90,14 @@ def test_a_frame_of_another_length_is_refused(form: Form) -> None:
             decode_page(frame + more, 512, 7)
 
 
+@pytest.mark.parametrize("difference", [-1, 1, 256])
+def test_a_frame_that_says_another_size_is_refused(difference: int) -> None:
+    frame = encode_page_frame(7, bytes(512))
+    size = int.from_bytes(frame[6:10], "big") + difference
+    with pytest.raises(LTXError, match=f"expected {size} compressed bytes"):
+        decode_page(frame[:6] + size.to_bytes(4, "big") + frame[10:], 512, 7)
+
+
 def test_a_frame_with_a_flag_nobody_knows_is_refused() -> None:
     frame = bytearray(encode_page_frame(7, bytes(512)))
     frame[5] |= 2
