@@ -6,7 +6,7 @@
 - A file is used by one thread at a time, as its connection is. The poller only looks at `pinned`.
 """
 
-from typing import NoReturn
+from typing import NoReturn, cast
 from weakref import ref
 
 import apsw
@@ -142,8 +142,7 @@ class ReplicaFile:
             self._handle = ctypes.c_void_p.from_address(ptr).value
             return True
         if op == GET_FILE:
-            found: list[ReplicaFile] = ctypes.py_object.from_address(ptr).value
-            found.append(self)
+            cast("list[ReplicaFile]", ctypes.py_object.from_address(ptr).value).append(self)
             return True
         return False
 

@@ -109,8 +109,10 @@ def read_failure(error: BaseException) -> S3Failure:
     )
 
 
-def failure_error(failure: S3Failure, *, what: str, bucket: str, permission: str) -> LitestreamError:
+def failure_error(failure: S3Failure, *, what: str, server: str, bucket: str, permission: str) -> LitestreamError:
     """Return the error to raise when `what`, which needs `permission`, failed."""
+    if failure.status == 0 and not failure.redirect and not failure.unauthenticated:
+        return UnavailableError(f"{what}: {_NETWORK_WORDS.get(failure.network, 'the request failed')} ({server})")
     if failure.precondition:
         return LTXMissingError(f"{what}: the object was replaced by another one")
     if failure.is_missing:
@@ -139,8 +141,6 @@ def _passing_error(failure: S3Failure, what: str, answer: str) -> LitestreamErro
     """Return the error for what time may heal, and for what is left."""
     if failure.code in _THROTTLED or (failure.status in _THROTTLED_STATUS and failure.code != "ServiceUnavailable"):
         return ThrottledError(f"{what}: the server asks for fewer requests ({answer})")
-    if failure.status == 0:
-        return UnavailableError(f"{what}: {_NETWORK_WORDS.get(failure.network, 'the request failed')}")
     if failure.status >= _SERVER_ERRORS or failure.code in _PASSING:
         return UnavailableError(f"{what}: the server failed ({answer})")
     return UsageError(f"{what}: the server refuses such a request ({answer})")

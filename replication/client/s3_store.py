@@ -4,7 +4,8 @@ There are three stores at most, each made when first needed, because obstore set
 a stalled connection early; "write" does not, since an upload hears nothing until it has been sent; "parts" lets
 obstore itself repeat a part of a large upload, which nobody else can.
 
-obstore's runtime does not survive a fork: a child process that inherits a store is refused.
+obstore's runtime, one for the process, does not survive a fork: in a child forked after its start even a new store
+hangs. So the process that started it is remembered, and its children are refused.
 """
 
 import os
@@ -30,6 +31,8 @@ PART_RETRIES = 4
 Purpose = Literal["read", "write", "parts"]
 T = TypeVar("T")
 
+_runtime_pid = 0  # the process that made the first store of all
+
 
 class S3RequestError(Exception):
     """A failed request before it becomes one of our errors; never leaves the client."""
@@ -47,7 +50,6 @@ class S3Bucket:
         """Remember the settings; nothing is made yet."""
         self._config = config
         self._lock = threading.Lock()
-        self._pid = 0  # guarded by _lock; the process that made what follows, 0 for none
         self._provider: CredentialProvider | None = None  # guarded by _lock
         self._region = ""  # guarded by _lock; empty until the first use
         self._stores: dict[Purpose, S3Store] = {}  # guarded by _lock
@@ -70,7 +72,6 @@ class S3Bucket:
         """Drop the stores and their connections."""
         with self._lock:
             self._stores.clear()
-            self._pid = 0
 
     def call(self, purpose: Purpose, function: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401
         """Return what `function(store, *arguments)` gives, moving to another region once where that helps.
@@ -91,7 +92,13 @@ class S3Bucket:
         provider = self._provider
         if failure.unauthenticated and provider is not None and provider.error is not None:
             return provider.error
-        return failure_error(failure, what=what, bucket=self._config.bucket, permission=permission)
+        return failure_error(
+            failure,
+            what=what,
+            server=self._config.endpoint or "AWS",
+            bucket=self._config.bucket,
+            permission=permission,
+        )
 
     def _try(self, purpose: Purpose, function: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401
         from obstore.exceptions import BaseError  # noqa: PLC0415 - native, loaded at first use
@@ -106,15 +113,12 @@ class S3Bucket:
         raise S3RequestError(failure)  # outside of the handler, so that obstore's text is not even the context
 
     def _store(self, purpose: Purpose) -> "S3Store":
+        _check_process(self._config.bucket)  # before the lock, which a thread of the parent may have held
         with self._lock:
-            if self._pid not in {0, os.getpid()}:
-                msg = f"the replica in bucket {self._config.bucket} was opened before a fork: open it after the fork"
-                raise UsageError(msg)
-            if not self._pid:
+            if not self._region:
                 self._provider = credential_provider(self._config.credentials)
                 found = "" if self._provider is None else self._provider.region
-                self._region = self._region or self._config.region or found or DEFAULT_REGION
-                self._pid = os.getpid()
+                self._region = self._config.region or found or DEFAULT_REGION
             if purpose not in self._stores:
                 self._stores[purpose] = _make_store(self._config, self._region, self._provider, purpose)
             return self._stores[purpose]
@@ -133,9 +137,21 @@ class S3Bucket:
         return True
 
 
+def _check_process(bucket: str) -> None:
+    """Refuse the children of the process that started obstore's runtime."""
+    if _runtime_pid not in {0, os.getpid()}:
+        msg = (
+            f"the process was forked after its parent had opened an S3 replica, so bucket {bucket} cannot be reached: "
+            "open replicas after the fork only, or start processes with 'spawn'"
+        )
+        raise UsageError(msg)
+
+
 def _make_store(config: S3Config, region: str, provider: CredentialProvider | None, purpose: Purpose) -> "S3Store":
     from obstore.store import S3Store  # noqa: PLC0415 - native, loaded at first use
 
+    global _runtime_pid  # noqa: PLW0603 - the runtime is one for the process, so is this
+    _runtime_pid = os.getpid()
     endpoint = bucket_endpoint(config.bucket, region, config.endpoint, path_style=config.path_style)
     # Whatever is not said here obstore takes from the environment, and would mix with what the URL says.
     settings: dict[str, Any] = {
