@@ -1,14 +1,13 @@
-"""From a URL to a replica client: a table of schemes, which other packages may add to."""
+"""From a URL to a replica client: a table of schemes, which other packages may add to.
+
+What a scheme needs is imported when its first client is made: a process that reads files pays nothing for S3.
+"""
 
 import os
 import threading
 from collections.abc import Callable, Mapping
 
 from replication.client.base import ReplicaClient
-from replication.client.file import FileReplicaClient
-from replication.client.retry import RetryingClient, RetryPolicy
-from replication.client.s3 import S3ReplicaClient
-from replication.client.s3_config import s3_config
 from replication.client.url_parse import ReplicaURL, is_url, parse_replica_url, unknown_name
 from replication.errors import UsageError
 
@@ -58,6 +57,8 @@ def _join(schemes: list[str]) -> str:
 
 
 def _file_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.file import FileReplicaClient  # noqa: PLC0415
+
     for name in options:
         if name != "timeout_s":  # a local file system answers, or hangs: nothing to bound
             raise UsageError(unknown_name("option of a file replica", name, ["timeout_s"]))
@@ -65,6 +66,10 @@ def _file_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClien
 
 
 def _s3_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+    from replication.client.s3 import S3ReplicaClient  # noqa: PLC0415
+    from replication.client.s3_config import s3_config  # noqa: PLC0415
+
     config = s3_config(url, options, os.environ)
     return RetryingClient(S3ReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
 
