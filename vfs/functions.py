@@ -1,7 +1,8 @@
 """SQL functions on every connection: `litestream_time()`, `litestream_history()` and the like.
 
 They speak of the replica opened as the schema they are given, `main` if none, and say so where that is no replica.
-Importing this module must stay cheap; what they need was imported when the replica was opened.
+They are added to every connection of the process, so this imports next to nothing: what the answers need is imported
+when the first replica is opened.
 """
 
 from collections.abc import Callable

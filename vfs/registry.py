@@ -89,7 +89,7 @@ class SharedReplicas:
         with self._lock:
             shared = self._shared.get(key)
             if shared is None:
-                client = replica_client(source) if isinstance(source, str) else source
+                client = replica_client(source, timeout_s=options.timeout_s) if isinstance(source, str) else source
                 replica = SharedReplica(client, options, logger)
                 shared = self._shared[key] = _Shared(replica, TimeTraveller(replica), 0)
             shared.uses += 1

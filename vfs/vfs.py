@@ -34,3 +34,10 @@ class LitestreamVFS(apsw.VFS):
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
         """Say that a replica has no journal and no WAL beside it."""
         return not pathname.endswith(_COMPANIONS) and super().xAccess(pathname, flags)
+
+
+def add_functions(connection: apsw.Connection) -> None:
+    """Give a connection the SQL functions; called for each one that is opened."""
+    from vfs.functions import add_functions  # noqa: PLC0415 - keeps the import cheap
+
+    add_functions(connection)
