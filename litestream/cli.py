@@ -1,0 +1,203 @@
+"""The command `apsw-litestream`: read replicas from a shell.
+
+Errors go to standard error as one line, and the exit code is 1; with `-v` the traceback comes before it. A reader that
+closes the pipe early, like `head`, is no error to speak of.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+
+import apsw
+import click
+
+import litestream
+from litestream.output import WRITERS, Row, Writer
+from replication.errors import LitestreamError
+
+NAME = "apsw-litestream"
+LATER = (
+    "databases",
+    "follow",
+    "info",
+    "list",
+    "ltx",
+    "register",
+    "replicate",
+    "reset",
+    "restore",
+    "serve",
+    "shell",
+    "start",
+    "status",
+    "stop",
+    "sync",
+    "unregister",
+    "verify",
+    "wal",
+)
+"""Commands that are not built yet; they say so, whatever follows them."""
+
+ERROR_EXIT_CODE = 1
+INTERRUPTED_EXIT_CODE = 130  # what a shell shows for a program that SIGINT ended
+BROKEN_PIPE_EXIT_CODE = 141  # and SIGPIPE
+STEPS_BETWEEN_SIGNALS = 10_000
+"""After so many steps of SQLite's virtual machine Python gets to see that Ctrl-C was pressed."""
+
+_HISTORY = "SELECT txid, time, level, min_txid, size FROM litestream_history"
+
+
+@dataclass(slots=True)
+class _Settings:
+    """What holds for every command."""
+
+    verbose: bool = False
+
+
+class _Commands(click.Group):
+    """The commands there are, and those that are still to come."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        found = super().get_command(ctx, cmd_name)
+        return _later(cmd_name) if found is None and cmd_name in LATER else found
+
+
+def _later(name: str) -> click.Command:
+    def refuse() -> None:
+        msg = f"{NAME} {name} is not supported yet"
+        raise click.ClickException(msg)
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=refuse, context_settings=settings, add_help_option=False)
+
+
+def _set_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's way
+    if value:
+        context.ensure_object(_Settings).verbose = True
+
+
+def _verbose(command: Callable[..., None]) -> Callable[..., None]:
+    """Let `-v` stand before a command's name and after it."""
+    text = "Show where an error comes from."
+    option = click.option(
+        "-v", "--verbose", is_flag=True, is_eager=True, expose_value=False, callback=_set_verbose, help=text
+    )
+    return option(command)
+
+
+def _format(command: Callable[..., None]) -> Callable[..., None]:
+    option = click.option(
+        "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True, help="What to write."
+    )
+    return option(command)
+
+
+@click.group(NAME, cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@_verbose
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """Read Litestream replicas of SQLite databases in place."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@commands.command()
+@click.argument("url")
+@click.argument("sql")
+@click.option("--time", metavar="T", help="As it was just before then: 2026-01-31T12:00:00Z, -5m, '-2 days'.")
+@click.option("--txid", metavar="HEX", help="As it was at this TXID.")
+@_format
+@_verbose
+def query(url: str, sql: str, time: str | None, txid: str | None, form: str) -> None:
+    """Run SQL on the replica at URL.
+
+    Of several statements, each that has a result shows it. A blob is written as x'00ff' in every format; in CSV a NULL
+    is an empty field, and an empty text "".
+    """
+    with closing(litestream.connect(url, time=time, txid=txid)) as connection:
+        _write(connection, sql, WRITERS[form])
+
+
+@commands.command()
+@click.argument("url")
+@_format
+@_verbose
+def history(url: str, form: str) -> None:
+    """List the TXIDs and instants at which the replica at URL can be read, oldest first."""
+    with closing(litestream.connect(url)) as connection:
+        _write(connection, _HISTORY, WRITERS[form])
+
+
+@commands.command()
+@_verbose
+def version() -> None:
+    """Show the version."""
+    click.echo(installed_version(NAME))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (those of the process if None) name, and return the exit code."""
+    settings = _Settings()
+    try:
+        # Without standalone mode click gives back its exit code, and leaves errors to us.
+        return int(commands.main(arguments, prog_name=NAME, standalone_mode=False, obj=settings) or 0)
+    except click.Abort:
+        return _fail("interrupted", INTERRUPTED_EXIT_CODE)
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one line
+        if settings.verbose:
+            traceback.print_exc()
+        ours = isinstance(error, LitestreamError | apsw.Error) and str(error)
+        return _fail(str(error) if ours else f"{type(error).__name__}: {error}")
+
+
+def _fail(message: str, exit_code: int = ERROR_EXIT_CODE) -> int:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    return exit_code
+
+
+def _write(connection: apsw.Connection, sql: str, writer: Writer) -> None:
+    connection.set_progress_handler(lambda: False, STEPS_BETWEEN_SIGNALS)
+    output = sys.stdout
+    try:
+        for number, (columns, rows) in enumerate(_results(connection, sql)):
+            if number:
+                output.write("\n")
+            for line in writer(columns, rows):
+                output.write(f"{line}\n")
+        output.flush()
+    except BrokenPipeError:
+        # What is still buffered must go somewhere, or Python complains when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.get_current_context().exit(BROKEN_PIPE_EXIT_CODE)
+
+
+def _results(connection: apsw.Connection, sql: str) -> Iterator[tuple[list[str], Iterable[Row]]]:
+    """Yield the columns and the rows of each statement that has columns; take the rows before going on."""
+    cursor = connection.cursor()
+    begun: list[list[str]] = []  # the columns of statements that have begun, but whose turn has not come
+    row: Row | None  # the next one, of the statement that has begun last
+
+    def begin(*_: object) -> bool:
+        begun.append([name for name, _ in cursor.get_description()])
+        return True
+
+    def take() -> Iterator[Row]:
+        nonlocal row
+        while row is not None and not begun:
+            yield row
+            row = next(cursor, None)
+
+    cursor.exec_trace = begin
+    cursor.execute(sql)
+    row = next(cursor, None)
+    while begun:
+        columns = begun.pop(0)
+        if columns:
+            yield columns, take()
