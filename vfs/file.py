@@ -3,9 +3,12 @@
 - While SQLite holds a lock, `pinned` is the view of its transaction, and every read comes from it.
 - Without a lock a read comes from the newest view (or the one travelled to); SQLite does that once, at open.
 - `_front` is the pinned view's front of the page cache: reading a cached page is one look-up in it.
+- `_patched` is page 1 of `_patched_view` as this connection sees it; SQLite looks at it in every transaction.
+- A forked child has neither views nor fronts, so every read there ends in the replica's refusal.
 - A file is used by one thread at a time, as its connection is. The poller only looks at `pinned`.
 """
 
+import ctypes
 from typing import NoReturn, cast
 from weakref import ref
 
@@ -13,7 +16,7 @@ import apsw
 
 from replication.errors import LitestreamError, SnapshotGoneError, UsageError
 from vfs.codes import read_error
-from vfs.page_one import PageOne
+from vfs.page_one import COUNTER_OFFSET, PageOne
 from vfs.pragma import answer_pragma
 from vfs.registry import SharedUse
 from vfs.view import View
@@ -23,6 +26,8 @@ GET_FILE = 0x4C545846
 """File control that appends the file to the list whose address it is given."""
 
 SECTOR_SIZE = 4096
+_NONE, _SHARED = apsw.SQLITE_LOCK_NONE, apsw.SQLITE_LOCK_SHARED
+_CHARACTERISTICS = apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
 MAX_MOVES = 3  # to newer views, when page 1 of the pinned one is gone before anything of it was read
 
 _Front = dict[int, bytes]
@@ -42,7 +47,8 @@ class ReplicaFile:
         self._untouched = False  # the pinned view was not read from yet
         self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
         self._page_one = PageOne()
-        self._patched: tuple[View, int, bytes] | None = None
+        self._patched_view: View | None = None
+        self._patched = b""
         self._handle: int | None = None  # the sqlite3 pointer of the connection
         self._connection: ref[apsw.Connection] | None = None
         self.replica.pins.add(self)
@@ -88,12 +94,21 @@ class ReplicaFile:
         """Read at a view from the next transaction on, or at the newest one again."""
         self.target = target
         self._travels += 1
+        self._patched_view = None
+
+    def abandon(self) -> None:
+        """Forget every view, in a forked child."""
+        self.pinned = self.target = self._patched_view = None
+        self._front = _NOTHING
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
         """Return bytes of the database as this transaction sees it; fewer only past the end."""
         page = self._front.get(offset)
         if page is not None and len(page) == amount:
             return page
+        if offset == COUNTER_OFFSET and self._patched_view is self.pinned is not None:
+            self._untouched = False
+            return self._patched[offset : offset + amount]
         try:
             return self._read(amount, offset)
         except LitestreamError as error:
@@ -101,32 +116,31 @@ class ReplicaFile:
 
     def xLock(self, level: int) -> None:  # noqa: N802
         """Pin the view that this transaction sees."""
-        if level > apsw.SQLITE_LOCK_SHARED:
+        if level > _SHARED:
             self._refuse()
         if self.pinned is not None:
             return
-        try:
-            view = self.target
-            if view is None:
-                view = self.replica.view
-                if self.replica.options.max_staleness_s is not None:
-                    self.replica.check_staleness()
-            else:
-                self.replica.check_process()
-        except LitestreamError as error:
-            raise read_error(error) from error
+        view = self.target
+        if view is None:
+            replica = self.replica
+            view = replica.current
+            if view is None or replica.limits_staleness:
+                view = self._check_current()
         self.pinned = view
         self._front = view.pages
         self._untouched = True
 
     def xUnlock(self, level: int) -> None:  # noqa: N802
         """Let go of the view when the transaction ends."""
-        if level == apsw.SQLITE_LOCK_NONE:
+        if level == _NONE:
             self.pinned = None
             self._front = _NOTHING
 
     def xFileSize(self) -> int:  # noqa: N802
         """Return the size of the database, in bytes."""
+        pinned = self.pinned
+        if pinned is not None:
+            return pinned.size
         try:
             return self.view.size
         except LitestreamError as error:
@@ -136,8 +150,6 @@ class ReplicaFile:
         """Answer pragmas, and note which connection this file belongs to."""
         if op == apsw.SQLITE_FCNTL_PRAGMA:
             return answer_pragma(self, apsw.VFSFcntlPragma(ptr))
-        import ctypes  # noqa: PLC0415 - only at open
-
         if op == apsw.SQLITE_FCNTL_PDB:
             self._handle = ctypes.c_void_p.from_address(ptr).value
             return True
@@ -156,7 +168,7 @@ class ReplicaFile:
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
         """Say that the file is not deleted while it is open, and nothing that would turn locks off."""
-        return apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+        return _CHARACTERISTICS
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: ARG002, N802
         """Nobody writes here."""
@@ -171,15 +183,21 @@ class ReplicaFile:
 
     def xClose(self) -> None:  # noqa: N802
         """Let go of the replica; the last one to do so ends its poller."""
-        self.pinned = self.target = self._patched = None
-        self._front = _NOTHING
+        self.abandon()
         self.use.release()
+
+    def _check_current(self) -> View:
+        try:
+            self.replica.check_staleness()
+            view = self.replica.view
+        except LitestreamError as error:
+            raise read_error(error) from error
+        return view
 
     def _read(self, amount: int, offset: int) -> bytes:
         view = self.view
         if offset == 0 or offset < view.page_size:
             return self._read_page_one(amount, offset)
-        self.replica.check_process()
         pgno, skipped = divmod(offset, view.page_size)
         end = min(offset + amount, view.size)
         if end <= offset:
@@ -213,11 +231,10 @@ class ReplicaFile:
         return page[offset:] + self._read(end - len(page), len(page))
 
     def _patched_page_one(self, view: View) -> bytes:
-        patched = self._patched
-        if patched is None or patched[0] is not view or patched[1] != self._travels:
-            page = self._page_one.patch(self._page(view, 1), view, (self._travels, view.epoch))
-            self._patched = patched = (view, self._travels, page)
-        return patched[2]
+        if self._patched_view is not view:
+            self._patched = self._page_one.patch(self._page(view, 1), view, (self._travels, view.epoch))
+            self._patched_view = view
+        return self._patched
 
     def _page(self, view: View, pgno: int) -> bytes:
         return self.replica.read(view, pgno, self.waiter())

@@ -105,6 +105,8 @@ class SharedReplicas:
 
     def _after_fork(self) -> None:
         self._lock = Lock()  # the parent may have held the old one
+        for shared in self._shared.values():
+            shared.replica.abandon()
 
 
 SHARED_REPLICAS = SharedReplicas()

@@ -1,6 +1,6 @@
 """The state of one replica that its connections share: the current view, the poller, the page cache.
 
-- `view` is the newest view; it is replaced, never changed, so reading it needs no lock.
+- `current` is the newest view; it is replaced, never changed, so reading it needs no lock.
 - The first use loads it. From then on one thread polls, until `close`.
 - Polls, by the thread or by hand, run one at a time; each publishes at most one new view.
 - A view pinned by a transaction stays readable: pages of vanished files come from files that provably hold the same.
@@ -42,6 +42,9 @@ class Pin(Protocol):
     def pinned(self) -> View | None:
         """The view of the transaction under way, if there is one."""
 
+    def abandon(self) -> None:
+        """Forget every view, in a forked child."""
+
 
 class SharedReplica:
     """One replica as this process reads it."""
@@ -55,11 +58,12 @@ class SharedReplica:
         self.fetcher = Fetcher(self.client, client.type)
         self.clock = clock
         self.pins: WeakSet[Pin] = WeakSet()
+        self.limits_staleness = options.max_staleness_s is not None
         self.poll_interval_s = options.poll_interval_s
         self.error: LitestreamError | None = None
         self._logger = logger
         self._pid = os.getpid()
-        self._view: View | None = None  # replaced under _published
+        self.current: View | None = None  # the newest view; None before the first, and in a forked child
         self._published = Condition()
         self._polling = Lock()  # held while a view is loaded or polled for
         self._last_poll: float | None = None  # guarded by _polling
@@ -70,7 +74,7 @@ class SharedReplica:
         self._poller = Thread(target=self._poll_until_closed, name=f"litestream-poll-{client.type}", daemon=True)
 
     def __repr__(self) -> str:
-        view = self._view
+        view = self.current
         if view is None:
             return f"<SharedReplica {self.client.inner!r} not opened yet>"
         return (
@@ -80,7 +84,7 @@ class SharedReplica:
     @property
     def started(self) -> bool:
         """Whether a first view was loaded."""
-        return self._view is not None
+        return self.current is not None
 
     @property
     def view(self) -> View:
@@ -90,10 +94,9 @@ class SharedReplica:
             UsageError: this is a forked child of the process that opened the replica.
 
         """
-        if os.getpid() != self._pid:
-            self.check_process()
-        view = self._view
+        view = self.current
         if view is None:
+            self.check_process()
             msg = "the replica is not open"
             raise UsageError(msg)
         return view
@@ -136,7 +139,7 @@ class SharedReplica:
         """
         self.check_process()
         with self._turn(waiter):
-            if self._view is None:
+            if self.current is None:
                 self.client.init()
                 self._publish(self._follower.first(waiter))
                 self._last_poll = self.clock.monotonic()
@@ -198,6 +201,12 @@ class SharedReplica:
         self._follower.poll_interval_s = poll_interval_s
         self._wake.set()
 
+    def abandon(self) -> None:
+        """Forget every view, in a forked child: what this replica runs on stayed in the parent."""
+        self.current = None
+        for pin in list(self.pins):
+            pin.abandon()
+
     def close(self) -> None:
         """End the poller and the requests under way; the files of this replica can no longer be read."""
         self._closed.set()
@@ -214,14 +223,14 @@ class SharedReplica:
         return _Turn(self._polling, waiter)
 
     def _publish(self, composed: Composed) -> None:
-        before, view = self._view, composed.view
+        before, view = self.current, composed.view
         carried = before if before and composed.changed is not None and before.page_size == view.page_size else None
         self.cache.add_view(view, carried, composed.changed or ())
         base = self._follower.base
         if before is None and base is not None:
             self._pages.keep_head(view, base)
         with self._published:
-            self._view = view
+            self.current = view
             self._published.notify_all()
         # A file that is just about to pin the view before this one is not seen, so that view counts as pinned.
         pinned = [one.txid for pin in list(self.pins) if (one := pin.pinned) is not None]
