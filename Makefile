@@ -1,0 +1,63 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+
+PYTHON ?= python3
+PYTEST_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What `make test` and `make lint` must find is installed again when pyproject.toml changes.
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint format bench soak servers clean
+
+help:
+	@echo "make demo     read a replica that the real Litestream program writes (half a minute, most of it set-up)"
+	@echo "make test     all tests"
+	@echo "make lint     ruff and mypy"
+	@echo "make format   let ruff format the code"
+	@echo "make bench    warm reads and start-up, beside SQLite and the Litestream extension"
+	@echo "make soak     readers of a replica under load, 20 minutes"
+	@echo "make servers  what the tests need beside Python packages"
+	@echo "make clean    remove .venv and what tools left behind"
+
+$(READY)/venv:
+	$(PYTHON) -c "import sys; sys.exit('expected Python 3.11 or newer, got ' + sys.version) if sys.version_info < (3, 11) else None"
+	$(PYTHON) -m venv $(VENV)
+	@# --group came with pip 25.1
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@mkdir -p $(READY)
+	@touch $@
+
+$(READY)/%: pyproject.toml | $(READY)/venv
+	@echo "Installing into $(VENV) ..."
+	$(BIN)/python -m pip install --quiet --editable . --group $*
+	@touch $@
+
+demo: $(READY)/demo
+	$(BIN)/python examples/demo.py
+
+test: $(READY)/test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(READY)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)/test
+	$(BIN)/python -m benchmarks.bench_warm
+	$(BIN)/python -m benchmarks.bench_startup
+
+soak: $(READY)/test
+	$(BIN)/python -m tests.support.torture
+
+servers:
+	@echo "Nothing to set up: the servers that the tests talk to are Python packages, which make test installs."
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
