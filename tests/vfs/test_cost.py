@@ -1,0 +1,172 @@
+"""Goal: opening, idling and asking again cost exactly the requests they need.
+
+Method: replicas on a real HTTP S3 server that delays each request, logs it, and tells which had to wait for others.
+Polls are made by hand where they are counted, so that no clock decides what a test sees.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+
+import apsw
+import pytest
+
+import litestream
+from replication.client.url import replica_client
+from replication.ltx.file_info import FileInfo
+from tests.support.litestream_program import FileReplica, LitestreamProgram
+from tests.support.s3_server import S3Server, count_by_kind, sequential_depth
+from tests.support.waiting import wait_until
+from vfs.file import ReplicaFile
+from vfs.functions import find_file
+from vfs.schedule import POLLS_PER_TURN
+
+DELAY_MS = 20
+LONG_S = 3600.0  # no poll happens by itself
+FILES = 6
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        server.create_bucket("cost-bucket")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def url(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A replica of six files, written by the real program into a directory and copied to S3."""
+    return make_replica(server, tmp_path_factory.mktemp("six"), "six", rows=40)
+
+
+@pytest.fixture(scope="module")
+def large_url(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same with a first file too large to be fetched whole."""
+    return make_replica(server, tmp_path_factory.mktemp("large"), "large", rows=4000)
+
+
+def make_replica(server: S3Server, directory: Path, path: str, *, rows: int) -> str:
+    database, replica = directory / "app.db", FileReplica(directory / "replica")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, data BLOB)")
+        for number in range(FILES):
+            for _ in range(rows if number == 0 else 3):
+                connection.execute("INSERT INTO item (data) VALUES (randomblob(300))")
+            connection.commit()
+            LitestreamProgram(directory, database, replica).once()
+    url = server.url(path, bucket="cost-bucket")
+    source, target = replica_client(replica.url), replica_client(url)
+    for info in source.ltx_files(0):
+        with source.open_ltx_file(0, info.min_txid, info.max_txid) as reader:
+            target.write_ltx_file(0, info.min_txid, info.max_txid, reader)
+    return url
+
+
+def counts(server: S3Server) -> Counter[str]:
+    return count_by_kind(server.requests())
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("which", ["url", "large_url"])
+def test_opening_six_files_and_reading_the_schema_takes_three_requests_in_sequence(
+    server: S3Server, which: str, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue(which)
+    assert len(list(replica_client(url).ltx_files(0))) == FILES
+    server.reset()
+    server.set_delay_ms(DELAY_MS)
+    try:
+        with closing(litestream.connect(url, poll_interval_s=LONG_S)) as connection:
+            assert connection.execute("SELECT name FROM sqlite_schema WHERE name = 'item'").get == "item"
+            requests = server.requests()
+    finally:
+        server.set_delay_ms(0)
+    assert sequential_depth(requests) <= 3
+    assert count_by_kind(requests)["LIST"] == 10
+    assert count_by_kind(requests)["GET"] <= FILES + 1
+    assert set(count_by_kind(requests)) == {"LIST", "GET"}
+
+
+@pytest.mark.interop
+def test_an_idle_process_makes_one_request_per_poll_whatever_the_number_of_connections(
+    server: S3Server, url: str
+) -> None:
+    polls = 10 * POLLS_PER_TURN
+    with litestream.register_read_replica("idle", url, poll_interval_s=LONG_S) as replica:
+        connections = [litestream.connect(url, name="idle", poll_interval_s=LONG_S) for _ in range(5)]
+        for connection in connections:
+            connection.execute("SELECT count(*) FROM item").fetchall()
+        replica.poll()  # the first poll cannot know yet that nothing happens
+        server.reset()
+        for _ in range(polls):
+            replica.poll()
+        assert counts(server) == {"LIST": polls}
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.interop
+def test_the_poller_makes_at_most_one_request_per_interval(server: S3Server, url: str) -> None:
+    interval_s = 0.05
+    with litestream.register_read_replica("poller", url, poll_interval_s=interval_s) as replica:
+        connections = [apsw.Connection("file:poller?vfs=litestream", flags=READ_ONLY_URI) for _ in range(4)]
+        wait_until(lambda: polls_of(replica) >= 3, "the poller to begin", timeout_s=20)
+        before = polls_of(replica), counts(server).total()
+        wait_until(lambda: polls_of(replica) >= before[0] + 30, "thirty polls", timeout_s=30)
+        # A poll counts when it begins, its request when it is answered.
+        assert counts(server).total() - before[1] <= polls_of(replica) - before[0] + 1
+        for connection in connections:
+            connection.close()
+
+
+@pytest.mark.interop
+def test_a_repeated_query_at_an_unchanged_txid_makes_one_read_and_no_request(
+    server: S3Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(litestream.connect(url, poll_interval_s=LONG_S)) as connection:
+        query = "SELECT count(*), sum(length(data)) FROM item"
+        expected = connection.execute(query).get
+        reads: list[tuple[int, int]] = []
+        read = ReplicaFile.xRead
+
+        def counted(file: ReplicaFile, amount: int, offset: int) -> bytes:
+            reads.append((amount, offset))
+            return read(file, amount, offset)
+
+        monkeypatch.setattr(ReplicaFile, "xRead", counted)
+        server.reset()
+        assert connection.execute(query).get == expected
+        assert reads == [(16, 24)]
+        assert counts(server).total() == 0
+
+
+@pytest.mark.interop
+def test_a_new_file_costs_one_listing_and_one_get(server: S3Server, tmp_path: Path) -> None:
+    url = make_replica(server, tmp_path, "growing", rows=3)
+    client = replica_client(url)
+    infos: list[FileInfo] = list(client.ltx_files(0))
+    last = infos[-1]
+    content = client.read_ltx(last)
+    client.delete_ltx_files([last])
+    with closing(litestream.connect(url, poll_interval_s=LONG_S)) as connection:
+        file = find_file(connection, "main")
+        before = connection.execute("SELECT count(*) FROM item").get
+        client.write_ltx_file(0, last.min_txid, last.max_txid, BytesIO(content))
+        server.reset()
+        assert file.replica.poll(file.waiter()) == last.max_txid
+        assert counts(server) == {"LIST": 1, "GET": 1}
+        assert connection.execute("SELECT count(*) FROM item").get == before + 3
+        assert counts(server) == {"LIST": 1, "GET": 1}  # the file brought its pages along
+
+
+def polls_of(replica: litestream.ReadReplica) -> int:
+    polls = replica.stats()["polls"]
+    assert isinstance(polls, int)
+    return polls
+
+
+READ_ONLY_URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
