@@ -78,6 +78,7 @@ class Torture:
     open_after_level_1: bool = False  # else as soon as the first file is there
     pause_ms: float = 4.0
     poll_interval_s: float = 1.0
+    longest_s: float = LONG_S  # of long transactions; a third of the run if that is less, but at least 2 s
 
     @property
     def title(self) -> str:
@@ -86,8 +87,8 @@ class Torture:
 
     @property
     def long_s(self) -> float:
-        """How long a long transaction lasts: 20 s, less in short runs."""
-        return min(LONG_S, max(SHORTEST_LONG_S, self.seconds / 3))
+        """How long a long transaction lasts."""
+        return min(self.longest_s, max(SHORTEST_LONG_S, self.seconds / 3))
 
     def minimum(self) -> Minimum:
         """Return the least work of this run, in proportion to that of 300 s; the module says why the levels differ.
@@ -190,6 +191,7 @@ class Torture:
             long_failed=sum(longs["errors"].values()),
             errors=failures + Counter(longs["errors"]),
             stuck=tuple(seen["stuck"]),
+            stats=seen["stats"],
             commits=commits,
             restored=restored,
         )
@@ -237,6 +239,8 @@ def main() -> None:
     parser.add_argument("--levels", choices=list(LEVELS), action="append")
     parser.add_argument("--system", choices=["ours", "go"], default="ours")
     parser.add_argument("--open-after-level-1", action="store_true")
+    parser.add_argument("--poll-interval", type=float, default=1.0, help="of the readers, in seconds")
+    parser.add_argument("--long", type=float, default=LONG_S, help="seconds of a long transaction")
     options = parser.parse_args()
     failed = False
     for store in options.store or STORES:
@@ -247,6 +251,8 @@ def main() -> None:
                 levels=levels,
                 system=options.system,
                 open_after_level_1=options.open_after_level_1,
+                poll_interval_s=options.poll_interval,
+                longest_s=options.long,
             )
             report = run.run()
             problems = report.problems(run.minimum(), snapshots_may_go=levels != "default")

@@ -5,7 +5,8 @@ JSON object. The Go extension needs a process of its own: loading it breaks late
 
 A short transaction reads the counter and the log, now and then the sum of the cells too: all must be equal. A long one
 holds one view and reads pages it has not read before, by the slice, while the files they lie in are compacted and
-deleted; its cache size is 0, so that every read goes to the VFS. What it read before must not change.
+deleted; SQLite's cache size is 0 for it and the VFS's next to 0, so that its reads go to the store. What it read before
+must not change.
 """
 
 import argparse
@@ -24,6 +25,11 @@ import apsw
 
 OURS, GO = "ours", "go"
 NAMES = ("a", "b")
+LONG_NAME = "long"
+# The long reader has a read replica of its own, whose cache holds next to nothing: its pages come from the store.
+LONG_CACHE_SIZE = 65_536  # bytes
+DEFAULT_CACHE_SIZE = 10 * 2**20
+CACHE_SIZES = {**dict.fromkeys(NAMES, DEFAULT_CACHE_SIZE), LONG_NAME: LONG_CACHE_SIZE}
 LONG_CHECK_INTERVAL_S = 0.5
 SUM_EVERY = 20  # short transactions per one that adds up the cells
 ERROR_TEXT_SIZE = 200
@@ -83,10 +89,18 @@ class WrongAnswerError(Exception):
 def open_ours(settings: ReaderSettings) -> Callable[[str], apsw.Connection]:
     import litestream
 
-    for name in NAMES:
-        litestream.register_read_replica(name, settings.url, poll_interval_s=settings.poll_interval_s)
+    for name, cache_size in CACHE_SIZES.items():
+        litestream.register_read_replica(
+            name, settings.url, poll_interval_s=settings.poll_interval_s, cache_size=cache_size
+        )
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     return lambda name: apsw.Connection(f"file:{name}?vfs=litestream", flags=flags)
+
+
+def stats_ours() -> dict[str, Any]:
+    import litestream
+
+    return {name: litestream.read_replica(name).stats() for name in CACHE_SIZES}
 
 
 def open_go(settings: ReaderSettings) -> Callable[[str], apsw.Connection]:
@@ -100,7 +114,7 @@ def open_go(settings: ReaderSettings) -> Callable[[str], apsw.Connection]:
     def connect(name: str) -> apsw.Connection:
         # The loader stays open as long as this function lives.
         assert loader is not None
-        return apsw.Connection(f"file:{name}.db?{query}", flags=flags)
+        return apsw.Connection(f"file:{name}.db?{query}&cache_size={CACHE_SIZES[name]}", flags=flags)
 
     return connect
 
@@ -239,14 +253,19 @@ def read(settings: ReaderSettings) -> dict[str, Any]:
             work = partial(read_short, partial(connect, name), settings, deadline, shorts[-1], delay_s)
             threads.append(threading.Thread(target=work, name=f"short {name}{number}", daemon=True))
     longs = LongTally()
-    work = partial(read_long, partial(connect, NAMES[0]), settings, deadline, longs)
+    work = partial(read_long, partial(connect, LONG_NAME), settings, deadline, longs)
     threads.append(threading.Thread(target=work, name="long", daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(settings.seconds + JOIN_TIMEOUT_S)
     stuck = [thread.name for thread in threads if thread.is_alive()]
-    return {"shorts": [asdict(tally) for tally in shorts], "longs": asdict(longs), "stuck": stuck}
+    return {
+        "shorts": [asdict(tally) for tally in shorts],
+        "longs": asdict(longs),
+        "stuck": stuck,
+        "stats": stats_ours() if settings.system == OURS else {},
+    }
 
 
 def main() -> None:

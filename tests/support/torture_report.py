@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 STALENESS_LIMIT_S = 5.0
 SNAPSHOT_GONE_SHARE = 0.1  # of the long transactions, at fast levels
@@ -40,6 +41,7 @@ class TortureReport:
     errors: Counter[str] = field(default_factory=Counter)
     stuck: tuple[str, ...] = ()
     commits: int = 0
+    stats: dict[str, Any] = field(default_factory=dict)  # of each read replica, where it keeps any
     restored: str = ""  # what was wrong with the replica itself, by `litestream restore`; empty when it is sound
 
     @property
@@ -66,6 +68,9 @@ class TortureReport:
             f"  replica             {replica}",
             f"  long transactions   {self.long_total}: {ends}",
         ]
+        for name, stats in self.stats.items():
+            requests = ", ".join(f"{count} {kind.upper()}" for kind, count in stats["requests"].items())
+            lines.append(f"  read replica {name:6} {requests}, {stats['polls']} polls, {stats['repairs']} repairs")
         lines += [f"  {count} x {text}" for text, count in self.errors.most_common(5)]
         lines += [f"  wrong: {text}" for text in self.long_wrong[:5]]
         lines += [f"  stuck: {name}" for name in self.stuck]

@@ -2,9 +2,9 @@
 
 Every transaction adds a row with the time to `log`, raises the one row of `counter`, and, where there are any, raises
 the value of one random row of `cell`. So at every commit: counter = count of log = highest id of log = sum of the
-cells. The log makes the database grow by about two pages a second; the cells leave versions of pages far down in older
-files; and every two seconds a blob comes into `scratch` or goes from it, whereupon auto-vacuum moves pages and shrinks
-the file.
+cells. The log makes the database grow by about two pages a second. The cells leave versions of pages far down in older
+files, and make these files big. Every two seconds a blob comes into `scratch` or goes from it, whereupon auto-vacuum
+moves pages and shrinks the file.
 
 As a program: `python -m tests.support.workload writer DB --interval-ms 22 --seconds 60`. It ends after that time or at
 SIGTERM, always between two transactions, and prints `{"commits": N}` after a first line `ready`.
@@ -27,7 +27,7 @@ import apsw
 INTERVAL_MS = 22.0
 BUSY_TIMEOUT_MS = 30_000
 STOP_TIMEOUT_S = 60.0
-CELL_BODY_SIZE = 900  # bytes: four cells to a page of 4,096
+CELL_BODY_SIZE = 900  # bytes that do not compress, so that files grow too big to be held; four to a page of 4,096
 LOG_TEXT = "one more row of the log " * 7
 SCRATCH_EVERY = 180  # commits from one deletion to the next: about 4 s
 SCRATCH_SIZE = 300_000  # bytes
@@ -45,10 +45,11 @@ def prepare(database: Path, *, cells: int = 0, page_size: int = 4096) -> None:
         connection.execute("CREATE TABLE counter (value INTEGER NOT NULL)")
         connection.execute("INSERT INTO counter VALUES (0)")
         connection.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, written_at REAL NOT NULL, text TEXT NOT NULL)")
-        connection.execute("CREATE TABLE cell (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, body TEXT NOT NULL)")
+        connection.execute("CREATE TABLE cell (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, body BLOB NOT NULL)")
         connection.execute("CREATE TABLE scratch (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
-        body = "cell " * (CELL_BODY_SIZE // 5)
-        connection.executemany("INSERT INTO cell VALUES (?, 0, ?)", ((number, body) for number in range(1, cells + 1)))
+        bytes_of = random.Random(cells).randbytes  # noqa: S311  # a workload, not a secret
+        rows = ((number, bytes_of(CELL_BODY_SIZE)) for number in range(1, cells + 1))
+        connection.executemany("INSERT INTO cell VALUES (?, 0, ?)", rows)
     connection.close()
 
 
