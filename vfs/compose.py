@@ -1,11 +1,14 @@
 """From loaded files to a view: pure. Each file lies on those before it; one with every page starts a new stack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from replication.clock import from_timestamp_ms
 from replication.errors import LTXError, PositionError
+from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID
+from vfs.fetch import Fetcher
 from vfs.index import FileLayer, Layer, push
 from vfs.load import LoadedFile
 from vfs.view import View
@@ -59,3 +62,11 @@ def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, 
         layers=push(layers, newer),
     )
     return Composed(view, None if changed is None else frozenset(changed))
+
+
+def written_at(view: View, listing: Mapping[int, Sequence[FileInfo]], fetcher: Fetcher) -> datetime:
+    """Return when the view's TXID was written: a snapshot's own time is later, a listed file of level 0 may tell."""
+    if not fetcher.accurate_list_times:
+        return view.time
+    times = (info.created_at for infos in listing.values() for info in infos if info.max_txid == view.txid)
+    return min([view.time, *times])

@@ -25,6 +25,7 @@ class Fetcher:
     def __init__(self, client: ReplicaClient, name: str) -> None:
         """Start no thread yet."""
         self._client = client
+        self.accurate_list_times = client.accurate_list_times
         self._pool = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix=f"litestream-fetch-{name}")
         self._lock = Lock()
         self._in_flight: dict[tuple[FileInfo, int, int | None], Future[bytes]] = {}  # guarded by _lock

@@ -44,6 +44,7 @@ class ReplicaFile:
         self.pinned: View | None = None
         self.target = target
         self._front = _NOTHING
+        self.hits = 0  # pages answered from the front
         self._untouched = False  # the pinned view was not read from yet
         self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
         self._page_one = PageOne()
@@ -105,6 +106,7 @@ class ReplicaFile:
         """Return bytes of the database as this transaction sees it; fewer only past the end."""
         page = self._front.get(offset)
         if page is not None and len(page) == amount:
+            self.hits += 1
             return page
         if offset == COUNTER_OFFSET and self._patched_view is self.pinned is not None:
             self._untouched = False
@@ -184,6 +186,8 @@ class ReplicaFile:
     def xClose(self) -> None:  # noqa: N802
         """Let go of the replica; the last one to do so ends its poller."""
         self.abandon()
+        self.replica.pins.discard(self)
+        self.replica.stats.count("cache_hits", self.hits)
         self.use.release()
 
     def _check_current(self) -> View:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from logging import Logger
 
 from replication.clock import Clock
-from replication.errors import LTXMissingError, NoSnapshotsError, PositionError
+from replication.errors import CorruptError, LTXMissingError, NoSnapshotsError, PositionError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID, TXID, format_txid
 from replication.restore.plan import plan_from, plan_reachable, plan_restore
-from vfs.compose import Composed, compose
+from vfs.compose import Composed, compose, written_at
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
@@ -84,11 +84,15 @@ class Follower:
         if now - self._last_step > LONG_PAUSE_INTERVALS * self.poll_interval_s:
             self._schedule.want_all()
         composed: Composed | None
-        if self._rebase:
-            composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
-            self._rebase = False
-        else:
-            composed = self._advance(view, waiter)
+        try:
+            if self._rebase:
+                composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
+                self._rebase = False
+            else:
+                composed = self._advance(view, waiter)
+        except CorruptError:
+            self._schedule.want_all()  # another level may lead past the broken file
+            raise
         self._last_step = now
         self._idle = composed is None
         return composed
@@ -133,6 +137,7 @@ class Follower:
                 missing = error
                 continue
             composed = compose(loaded, None, history=history, epoch=epoch)
+            composed.view.time = written_at(composed.view, listing, self._fetcher)
             if view and composed.view.txid == view.txid:
                 composed.view.epoch = view.epoch  # the same state, only found in other files
                 composed = Composed(composed.view, frozenset())

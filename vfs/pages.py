@@ -68,7 +68,9 @@ class PageSource:
             msg = f"page {pgno} of {view.commit} is in no file of the replica at TXID {format_txid(view.txid)}"
             raise CorruptError(msg)
         page = self._cache.get(view, pgno, place)
-        if page is None:
+        if page is not None:
+            self._stats.count("cache_hits")
+        else:
             self._stats.count("cache_misses")
             page = self._load(view, pgno, place, waiter)
             self._cache.put(view, pgno, place, page)

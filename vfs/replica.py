@@ -42,6 +42,10 @@ class Pin(Protocol):
     def pinned(self) -> View | None:
         """The view of the transaction under way, if there is one."""
 
+    @property
+    def hits(self) -> int:
+        """How many pages were answered without asking the replica; added to its counters when the file closes."""
+
     def abandon(self) -> None:
         """Forget every view, in a forked child."""
 

@@ -11,6 +11,7 @@ class Stats:
     list_requests: int = 0
     get_requests: int = 0
     bytes_read: int = 0
+    cache_hits: int = 0
     cache_misses: int = 0
     polls: int = 0
     poll_errors: int = 0

@@ -1,6 +1,6 @@
 """Views at an earlier TXID or instant, and the list of those there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from threading import Lock
 from weakref import WeakValueDictionary
@@ -11,7 +11,7 @@ from replication.position import TXID
 from replication.restore.plan import plan_restore
 from replication.restore.points import RestorePoint, restore_points
 from replication.restore.source import calc_restore_plan, list_levels
-from vfs.compose import compose
+from vfs.compose import compose, written_at
 from vfs.load import load_files
 from vfs.replica import SharedReplica
 from vfs.view import View
@@ -49,7 +49,13 @@ class TimeTraveller:
             view = self._views.get((current.history, txid))
         if view is not None:
             return view
-        return self._build(lambda: plan_restore(self._list_levels(waiter), txid=txid), waiter)
+        listing: dict[int, tuple[FileInfo, ...]] = {}
+
+        def plan() -> tuple[FileInfo, ...]:
+            listing.update(self._list_levels(waiter))
+            return plan_restore(listing, txid=txid)
+
+        return self._build(plan, waiter, listing)
 
     def at_time(self, instant: datetime, waiter: Waiter) -> View:
         """Return the view as it was just before an instant.
@@ -65,6 +71,7 @@ class TimeTraveller:
         return self._build(
             lambda: calc_restore_plan(client, timestamp=instant, executor=executor, header_times=self._header_times),
             waiter,
+            {},
         )
 
     def restore_points(self, waiter: Waiter) -> list[RestorePoint]:
@@ -79,7 +86,13 @@ class TimeTraveller:
     def _list_levels(self, waiter: Waiter) -> dict[int, tuple[FileInfo, ...]]:
         return list_levels(self._replica.client, executor=self._replica.fetcher.executor(waiter))
 
-    def _build(self, plan: Callable[[], tuple[FileInfo, ...]], waiter: Waiter) -> View:
+    def _build(
+        self,
+        plan: Callable[[], tuple[FileInfo, ...]],
+        waiter: Waiter,
+        listing: Mapping[int, tuple[FileInfo, ...]],
+    ) -> View:
+        """Return the view of a plan; `listing` is what the plan was made from, if that is known."""
         replica = self._replica
         for attempt in range(1, MAX_PLANS + 1):
             current = replica.view
@@ -96,6 +109,7 @@ class TimeTraveller:
                     raise
                 continue
             view = compose(loaded, None, history=current.history, epoch=0).view
+            view.time = written_at(view, listing, replica.fetcher)
             replica.table.add(loaded)
             replica.cache.add_view(view)
             with self._lock:
