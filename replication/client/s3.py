@@ -140,21 +140,31 @@ class S3ReplicaClient(ReplicaClient):
         keys = [self._key(info.level, info.min_txid, info.max_txid) for info in infos]
         if not keys:
             return
-        what = f"DELETE {len(keys)} objects"
         try:
             if not self._single_deletes:
                 self._bucket.call("read", obstore.delete, keys)
+                return
         except S3RequestError as error:
             if not error.failure.refuses_bulk_delete:
-                raise self._bucket.error(error.failure, what, "s3:DeleteObject") from None
+                raise self._delete_error(error, keys) from None
             self._single_deletes = True
-        if self._single_deletes:
-            for key in keys:
-                try:
-                    self._bucket.call("read", obstore.delete, key)
-                except S3RequestError as error:
-                    if not error.failure.is_missing:
-                        raise self._bucket.error(error.failure, f"DELETE {key}", "s3:DeleteObject") from None
+        try:
+            self._bucket.call("single", obstore.delete, keys)
+        except S3RequestError as error:
+            if not error.failure.is_missing:
+                raise self._delete_error(error, keys) from None
+            self._delete_each(keys)
+
+    def _delete_each(self, keys: list[str]) -> None:
+        """Delete objects one after the other, on a server that calls the missing missing."""
+        import obstore  # noqa: PLC0415 - native, loaded at first use
+
+        for key in keys:
+            try:
+                self._bucket.call("single", obstore.delete, key)
+            except S3RequestError as error:
+                if not error.failure.is_missing:
+                    raise self._delete_error(error, [key]) from None
 
     def delete_all(self) -> None:
         """Delete the LTX files of all levels, and nothing else under the path."""
@@ -188,6 +198,10 @@ class S3ReplicaClient(ReplicaClient):
                     )
                 )
         return infos
+
+    def _delete_error(self, error: S3RequestError, keys: list[str]) -> LitestreamError:
+        what = f"DELETE {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
+        return self._bucket.error(error.failure, what, "s3:DeleteObject")
 
     def _list_error(self, error: S3RequestError, prefix: str) -> LitestreamError:
         if error.failure.is_missing:  # a listing finds nothing, it does not miss anything: this is no S3

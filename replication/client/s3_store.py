@@ -1,8 +1,8 @@
 """obstore's view of one bucket: made in the process that uses it, moved to the bucket's region when S3 says so.
 
-There are three stores at most, each made when first needed, because obstore sets limits per store: "read" gives up on
+There are four stores at most, each made when first needed, because obstore has settings per store: "read" gives up on
 a stalled connection early; "write" does not, since an upload hears nothing until it has been sent; "parts" lets
-obstore itself repeat a part of a large upload, which nobody else can.
+obstore itself repeat a part of a large upload, which nobody else can; "single" deletes with one request for each key.
 
 obstore's runtime, one for the process, does not survive a fork: in a child forked after its start even a new store
 hangs. So the process that started it is remembered, and its children are refused.
@@ -28,7 +28,7 @@ CONNECT_TIMEOUT_S = 5.0
 STALL_SHARE = 3  # a read may stall for this part of the timeout
 PART_RETRIES = 4
 
-Purpose = Literal["read", "write", "parts"]
+Purpose = Literal["read", "write", "parts", "single"]
 T = TypeVar("T")
 
 _runtime_pid = 0  # the process that made the first store of all
@@ -161,7 +161,7 @@ def _make_store(config: S3Config, region: str, provider: CredentialProvider | No
         "virtual_hosted_style_request": not config.path_style,
         "unsigned_payload": not config.sign_payload,
         "skip_signature": provider is None,
-        "disable_bulk_delete": False,
+        "disable_bulk_delete": purpose == "single",
     }
     if config.sse_customer_key:
         settings |= {"server_side_encryption": "sse-c", "sse_customer_key_base64": config.sse_customer_key}
