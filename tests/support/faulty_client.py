@@ -108,7 +108,7 @@ class FaultyClient(WrapperClient):
         """Let calls raise: none of the next `after`, then `times`; None means every one."""
 
         def raise_it() -> None:
-            raise error
+            raise error.with_traceback(None)  # else each raise would add to the last one's
 
         self._plant(_Fault(_check(method), after, times, before=raise_it))
 
