@@ -5,16 +5,20 @@ however many readers want it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import Any, TypeVar
 
 from replication.client.base import ReplicaClient
+from replication.clock import SYSTEM_CLOCK, Clock
 from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID, TXID
+from vfs.request_pool import RequestPool
 from vfs.waiter import Waiter
 
 MAX_IN_FLIGHT = 16
+
+_Range = tuple[FileInfo, int, int | None]
 
 T = TypeVar("T")
 
@@ -22,23 +26,31 @@ T = TypeVar("T")
 class Fetcher:
     """Runs requests of one replica client, at most `MAX_IN_FLIGHT` at once."""
 
-    def __init__(self, client: ReplicaClient, name: str) -> None:
-        """Start no thread yet."""
+    def __init__(self, client: ReplicaClient, name: str, patience_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Start no thread yet; a request that took longer than `patience_s` seconds is no longer waited for."""
         self._client = client
+        self._patience_s = patience_s
+        self._clock = clock
         self.accurate_list_times = client.accurate_list_times
-        self._pool = ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix=f"litestream-fetch-{name}")
+        self._pool = RequestPool(MAX_IN_FLIGHT, f"litestream-fetch-{name}")
         self._lock = Lock()
-        self._in_flight: dict[tuple[FileInfo, int, int | None], Future[bytes]] = {}  # guarded by _lock
+        self._in_flight: dict[_Range, tuple[Future[bytes], float]] = {}  # guarded by _lock
+
+    def init(self) -> Future[None]:
+        """Connect and check the configuration."""
+        return self._pool.submit(self._client.init)
 
     def read(self, info: FileInfo, start: int = 0, end: int | None = None) -> Future[bytes]:
         """Ask for bytes `start` to `end` (exclusive) of a file."""
         key = (info, start, end)
+        now = self._clock.monotonic()
         with self._lock:
-            future = self._in_flight.get(key)
-            if future is not None:
-                return future
-            future = self._in_flight[key] = self._pool.submit(self._client.read_ltx, info, start, end)
-        future.add_done_callback(lambda _: self._landed(key))
+            asked = self._in_flight.get(key)
+            if asked is not None and now - asked[1] < self._patience_s:
+                return asked[0]
+            future = self._pool.submit(self._client.read_ltx, info, start, end)
+            self._in_flight[key] = future, now
+        future.add_done_callback(lambda landed: self._landed(key, landed))
         return future
 
     def list(self, level: int, seek: TXID = NO_TXID) -> Future[tuple[FileInfo, ...]]:
@@ -49,13 +61,19 @@ class Fetcher:
         """Return an executor for code that asks the client itself, whose `map` waits as the waiter does."""
         return _WaitingExecutor(self._pool, waiter)
 
-    def close(self) -> None:
-        """Let requests under way end, drop those that wait, and end the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def settle(self, timeout_s: float) -> None:
+        """Wait for the requests there are, at most so many seconds."""
+        self._pool.settle(timeout_s)
 
-    def _landed(self, key: tuple[FileInfo, int, int | None]) -> None:
+    def close(self, timeout_s: float) -> None:
+        """Drop requests that wait and end the threads; wait for those under way at most so many seconds."""
+        self._pool.close(timeout_s)
+
+    def _landed(self, key: _Range, future: Future[bytes]) -> None:
         with self._lock:
-            self._in_flight.pop(key, None)
+            asked = self._in_flight.get(key)
+            if asked is not None and asked[0] is future:
+                del self._in_flight[key]
 
 
 class _WaitingExecutor(Executor):

@@ -7,7 +7,7 @@ connection, and is shared by all that ask for the same replica with the same opt
 import os
 from dataclasses import replace
 from logging import Logger, getLogger
-from threading import Lock
+from threading import RLock
 
 from replication.client.url import replica_client
 from replication.errors import UsageError
@@ -25,7 +25,7 @@ class ReadReplicas:
 
     def __init__(self) -> None:
         """Know none."""
-        self._lock = Lock()
+        self._lock = RLock()
         self._named: dict[str, ReadReplica] = {}  # guarded by _lock
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -107,7 +107,7 @@ class ReadReplicas:
                 del self._named[replica.name]
 
     def _after_fork(self) -> None:
-        self._lock = Lock()  # the parent may have held the old one
+        self._lock = RLock()  # the parent may have held the old one
 
 
 READ_REPLICAS = ReadReplicas()

@@ -10,7 +10,6 @@ from vfs.codes import open_error
 from vfs.file import ReplicaFile
 from vfs.names import READ_REPLICAS
 from vfs.read_replica import ReadReplica
-from vfs.travelling import find_view
 from vfs.uri import Options, parse_parameters
 
 URL_VARIABLE = "LITESTREAM_REPLICA_URL"
@@ -40,7 +39,7 @@ def _open(filename: str | apsw.URIFilename | None) -> ReplicaFile:
         if options.txid is not None:
             target = use.traveller.at_txid(options.txid, use.replica.waiter())
         elif options.time is not None:
-            target = find_view(use, options.time, use.replica.waiter())
+            target = use.traveller.at_text(options.time, use.replica.waiter())
         return ReplicaFile(use, target)
     except BaseException:
         use.release()

@@ -17,7 +17,6 @@ from replication.position import format_txid, parse_txid
 from vfs.codes import pragma_error
 from vfs.duration import format_duration, parse_duration
 from vfs.stats_report import stats_report
-from vfs.travelling import find_view
 from vfs.uri import MAX_DURATION_S, MIN_POLL_INTERVAL_S
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _get_time(file: "ReplicaFile") -> str:
 
 def _set_time(file: "ReplicaFile", value: str) -> str:
     _check_no_transaction(file)
-    file.travel(find_view(file.use, value, file.waiter()))
+    file.travel(file.use.traveller.at_text(value, file.waiter()))
     return _get_time(file)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from logging import Logger
-from threading import Lock
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -41,7 +41,7 @@ class ReadReplica:
         self.implicit = implicit
         self._forget = forget
         self._files = 0  # guarded by _lock
-        self._lock = Lock()
+        self._lock = RLock()
         self._use: SharedUse | None = None  # guarded by _lock
         self._closed = False  # guarded by _lock
 

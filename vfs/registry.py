@@ -2,22 +2,30 @@
 
 Connections with the same replica and options share one `SharedReplica`. It lives while somebody uses it: an open file,
 or a registration that was used. What was opened before a fork stays the parent's; a child may open anew.
+
+The garbage collector closes forgotten connections, on any thread and between any two steps, so a hold may end while
+the same thread is in here: the locks let it in again.
 """
 
+import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import Logger
-from threading import Lock
+from threading import RLock
 
 from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
+from replication.clock import SYSTEM_CLOCK
 from vfs.replica import SharedReplica
 from vfs.travel import TimeTraveller
 from vfs.uri import Options
 
 Source = str | ReplicaClient
 """A replica's URL, or a client of it."""
+
+EXIT_TIMEOUT_S = 1.0
+"""How long the end of the program waits for requests under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class SharedUse:
         self.replica = shared.replica
         self.traveller = shared.traveller
         self._on_release = [release]
-        self._lock = Lock()
+        self._lock = RLock()
         self._released = False  # guarded by _lock
 
     def on_release(self, call: Callable[[], None]) -> None:
@@ -67,9 +75,10 @@ class SharedReplicas:
 
     def __init__(self) -> None:
         """Hold none."""
-        self._lock = Lock()
+        self._lock = RLock()
         self._shared: dict[_Key, _Shared] = {}  # guarded by _lock
         os.register_at_fork(after_in_child=self._after_fork)
+        atexit.register(self._at_exit)
 
     def use(self, source: Source, options: Options, logger: Logger) -> SharedUse:
         """Return a hold on the replica with these options, made anew if nobody uses it.
@@ -88,11 +97,12 @@ class SharedReplicas:
         )
         with self._lock:
             shared = self._shared.get(key)
-            if shared is None:
+            if shared is not None:
+                shared.uses += 1
+            if shared is None or self._shared.get(key) is not shared:
                 client = replica_client(source, timeout_s=options.timeout_s) if isinstance(source, str) else source
                 replica = SharedReplica(client, options, logger)
-                shared = self._shared[key] = _Shared(replica, TimeTraveller(replica), 0)
-            shared.uses += 1
+                shared = self._shared[key] = _Shared(replica, TimeTraveller(replica), 1)
         return SharedUse(shared, lambda: self._release(key, shared))
 
     def _release(self, key: _Key, shared: _Shared) -> None:
@@ -103,8 +113,16 @@ class SharedReplicas:
             self._shared.pop(key, None)
         shared.replica.close()
 
+    def _at_exit(self) -> None:
+        """Let no thread be in the middle of something when the interpreter goes."""
+        with self._lock:
+            replicas = [shared.replica for shared in self._shared.values()]
+        deadline = SYSTEM_CLOCK.monotonic() + EXIT_TIMEOUT_S
+        for replica in replicas:
+            replica.settle(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+
     def _after_fork(self) -> None:
-        self._lock = Lock()  # the parent may have held the old one
+        self._lock = RLock()  # the parent may have held the old one
         for shared in self._shared.values():
             shared.replica.abandon()
 

@@ -11,7 +11,7 @@
 import os
 from collections.abc import Callable
 from logging import Logger
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Protocol
 from weakref import WeakSet
 
@@ -29,10 +29,10 @@ from vfs.pages import PageSource
 from vfs.stats import Stats
 from vfs.uri import Options
 from vfs.view import View
-from vfs.waiter import Waiter, never
+from vfs.waiter import InterruptedReadError, Waiter, never
 
-CLOSE_TIMEOUT_S = 5.0
-"""How long closing waits for the poller."""
+CLOSE_TIMEOUT_S = 1.0
+"""How long closing waits for the poller and the requests under way; a request that takes longer ends by itself."""
 
 
 class Pin(Protocol):
@@ -59,7 +59,7 @@ class SharedReplica:
         self.stats = Stats()
         self.client = CountingClient(client, self.stats)
         self.cache = PageCache(options.cache_size)
-        self.fetcher = Fetcher(self.client, client.type)
+        self.fetcher = Fetcher(self.client, client.type, options.timeout_s, clock)
         self.clock = clock
         self.pins: WeakSet[Pin] = WeakSet()
         self.limits_staleness = options.max_staleness_s is not None
@@ -142,9 +142,11 @@ class SharedReplica:
 
         """
         self.check_process()
+        if self.current is not None:
+            return  # without waiting for a poll under way
         with self._turn(waiter):
             if self.current is None:
-                self.client.init()
+                waiter.result(self.fetcher.init())
                 self._publish(self._follower.first(waiter))
                 self._last_poll = self.clock.monotonic()
                 self._poller.start()
@@ -169,6 +171,8 @@ class SharedReplica:
             self.stats.count("polls")
             try:
                 composed = self._follower.step(self.view, waiter)
+            except InterruptedReadError:
+                raise  # the caller's wish, and nothing wrong with the storage
             except LitestreamError as error:
                 self._failed(error)
                 raise
@@ -213,15 +217,25 @@ class SharedReplica:
 
     def close(self) -> None:
         """End the poller and the requests under way; the files of this replica can no longer be read."""
+        if self._stop_polling(CLOSE_TIMEOUT_S):
+            self.fetcher.close(CLOSE_TIMEOUT_S)
+            self.cache.clear()
+            self.client.close()
+
+    def settle(self, timeout_s: float) -> None:
+        """End the poller and wait for the requests under way, because the program ends; reading still works."""
+        if self._stop_polling(timeout_s):
+            self.fetcher.settle(timeout_s)
+
+    def _stop_polling(self, timeout_s: float) -> bool:
+        """End the poller; False in a forked child, to which no thread belongs."""
         self._closed.set()
         self._wake.set()
         if os.getpid() != self._pid:
-            return  # the threads are the parent's
-        if self._poller.is_alive():
-            self._poller.join(CLOSE_TIMEOUT_S)
-        self.fetcher.close()
-        self.cache.clear()
-        self.client.close()
+            return False
+        if self._poller.is_alive() and self._poller is not current_thread():
+            self._poller.join(timeout_s)
+        return True
 
     def _turn(self, waiter: Waiter) -> "_Turn":
         return _Turn(self._polling, waiter)
@@ -255,6 +269,9 @@ class SharedReplica:
                 self.poll(self.waiter(self._closed.is_set))
             except LitestreamError:
                 continue  # kept in `error`, logged, and tried again at the next interval
+            except Exception as error:  # a poller that ended would leave its readers behind, in silence
+                self._logger.exception("polling failed in a way it should not")
+                self._failed(LitestreamError(f"polling failed with {type(error).__name__}"))
 
 
 class _Turn:

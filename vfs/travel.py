@@ -14,6 +14,7 @@ from replication.restore.source import calc_restore_plan, list_levels
 from vfs.compose import compose, written_at
 from vfs.load import load_files
 from vfs.replica import SharedReplica
+from vfs.timetravel import parse_instant
 from vfs.view import View
 from vfs.waiter import Waiter
 
@@ -73,6 +74,18 @@ class TimeTraveller:
             waiter,
             {},
         )
+
+    def at_text(self, text: str, waiter: Waiter) -> View | None:
+        """Return the view just before the instant that a value of `litestream_time` means; None means the newest.
+
+        Raises:
+            UsageError: the value means no instant.
+            LitestreamError: as `at_time`.
+
+        """
+        now = self._replica.clock.now()
+        instant = parse_instant(text, now)
+        return None if instant is None or instant > now else self.at_time(instant, waiter)
 
     def restore_points(self, waiter: Waiter) -> list[RestorePoint]:
         """Return the TXIDs one can travel to, oldest first.
