@@ -110,7 +110,8 @@ class SharedReplicas:
             shared.uses -= 1
             if shared.uses:
                 return
-            self._shared.pop(key, None)
+            if self._shared.get(key) is shared:
+                del self._shared[key]
         shared.replica.close()
 
     def _at_exit(self) -> None:

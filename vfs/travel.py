@@ -5,13 +5,14 @@ from datetime import datetime
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from replication.errors import LTXMissingError
+from replication.errors import LTXMissingError, UnavailableError
 from replication.ltx.file_info import FileInfo
 from replication.position import TXID
 from replication.restore.plan import plan_restore
 from replication.restore.points import RestorePoint, restore_points
 from replication.restore.source import calc_restore_plan, list_levels
 from vfs.compose import compose, written_at
+from vfs.continuity import Continuity, continuity
 from vfs.load import load_files
 from vfs.replica import SharedReplica
 from vfs.timetravel import parse_instant
@@ -116,6 +117,9 @@ class TimeTraveller:
             if view is not None:
                 return view
             try:
+                if continuity(files, replica.table, replica.fetcher, waiter) is Continuity.OTHER:
+                    replica.poll(waiter)  # takes over the new history
+                    continue
                 loaded = load_files(files, replica.fetcher, waiter)
             except LTXMissingError:
                 if attempt == MAX_PLANS:
@@ -127,4 +131,5 @@ class TimeTraveller:
             replica.cache.add_view(view)
             with self._lock:
                 return self._views.setdefault(key, view)
-        raise AssertionError  # the last attempt returns or raises
+        msg = f"history of the replica kept starting over, {MAX_PLANS} times in a row"
+        raise UnavailableError(msg)
