@@ -1,0 +1,113 @@
+"""Threads that run requests to the storage, started as they are needed and kept until the pool is closed.
+
+They are daemons: a request that never ends must keep neither `close` nor the end of the program waiting. Whoever
+closes the pool waits for requests under way, but only so long.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread, current_thread
+from typing import Any, TypeVar
+
+from replication.clock import SYSTEM_CLOCK
+from replication.errors import LitestreamError, UsageError
+
+T = TypeVar("T")
+
+_Job = tuple[Future[Any], Callable[[], Any]]
+
+
+class RequestPool(Executor):
+    """Runs calls, at most `max_threads` at once, in the order in which they come."""
+
+    def __init__(self, max_threads: int, name: str) -> None:
+        """Start no thread yet."""
+        self._max_threads = max_threads
+        self._name = name
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()  # None ends a thread
+        self._unfinished: set[Future[Any]] = set()
+        self._lock = Lock()
+        self._threads: list[Thread] = []  # guarded by _lock
+        self._free = 0  # threads without a job, less the jobs without a thread; guarded by _lock
+        self._closed = False  # guarded by _lock
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+        """Run a call on one of the threads.
+
+        Raises:
+            UsageError: the pool is closed.
+
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                msg = "the replica is closed"
+                raise UsageError(msg)
+            self._free -= 1
+            thread = self._new_thread() if self._free < 0 and len(self._threads) < self._max_threads else None
+            self._unfinished.add(future)
+            self._jobs.put((future, lambda: fn(*args, **kwargs)))
+        future.add_done_callback(self._unfinished.discard)
+        if thread is not None:
+            thread.start()
+        return future
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until no call is waiting or under way, but at most so many seconds."""
+        wait(list(self._unfinished), timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Drop the calls that wait and end the threads; wait for calls under way, but at most so many seconds."""
+        deadline = SYSTEM_CLOCK.monotonic() + timeout_s
+        with self._lock:
+            self._closed = True
+            threads, self._threads = self._threads, []
+        try:
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job[0].cancel()
+        except Empty:
+            pass
+        for _ in threads:
+            self._jobs.put(None)
+        for thread in threads:
+            if thread is not current_thread():  # the garbage collector closes connections on any thread
+                thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+
+    def _new_thread(self) -> Thread:
+        name = f"{self._name}_{len(self._threads)}"
+        thread = Thread(target=_work, args=(self._jobs, self._finished), name=name, daemon=True)
+        self._threads.append(thread)
+        self._free += 1
+        return thread
+
+    def _finished(self) -> None:
+        with self._lock:
+            self._free += 1
+
+
+def _work(jobs: "SimpleQueue[_Job | None]", finished: Callable[[], None]) -> None:
+    while (job := jobs.get()) is not None:
+        future, call = job
+        del job
+        if future.set_running_or_notify_cancel():
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                future.set_exception(_as_ours(error))
+            else:
+                future.set_result(result)
+                del result
+        del future, call  # else they would live until the next call
+        finished()
+
+
+def _as_ours(error: BaseException) -> BaseException:
+    """Return one of our errors; a client of somebody else's may raise anything."""
+    if isinstance(error, LitestreamError) or not isinstance(error, Exception):
+        return error
+    ours = LitestreamError(f"the replica client failed with {type(error).__name__}")  # its text may hold secrets
+    ours.__cause__ = error
+    return ours
