@@ -39,8 +39,11 @@ class S3ReplicaClient(ReplicaClient):
     def __init__(self, config: S3Config) -> None:
         """Take the settings; nothing is connected yet."""
         if not config.path:
-            # The Go program stores under keys like "/0000/...", which obstore cannot list.
-            msg = f"expected a path within the bucket, as in s3://{config.bucket}/path, got none"
+            # obstore drops the leading slash of a prefix, so a listing would never find those keys.
+            msg = (
+                f"expected a path within the bucket, as in s3://{config.bucket}/path: without one the files' keys "
+                "begin with a slash, and such keys cannot be listed here"
+            )
             raise UsageError(msg)
         self._config = config
         self._bucket = S3Bucket(config)
@@ -141,22 +144,16 @@ class S3ReplicaClient(ReplicaClient):
         if not keys:
             return
         try:
-            if not self._single_deletes:
-                self._bucket.call("read", obstore.delete, keys)
-                return
+            self._bucket.call("single" if self._single_deletes else "read", obstore.delete, keys)
         except S3RequestError as error:
-            if not error.failure.refuses_bulk_delete:
-                raise self._delete_error(error, keys) from None
-            self._single_deletes = True
-        try:
-            self._bucket.call("single", obstore.delete, keys)
-        except S3RequestError as error:
-            if not error.failure.is_missing:
+            if not self._single_deletes and error.failure.refuses_bulk_delete:
+                self._single_deletes = True
+            elif not error.failure.is_missing:
                 raise self._delete_error(error, keys) from None
             self._delete_each(keys)
 
     def _delete_each(self, keys: list[str]) -> None:
-        """Delete objects one after the other, on a server that calls the missing missing."""
+        """Delete objects one after the other, where that is all a server can or some were missing."""
         import obstore  # noqa: PLC0415 - native, loaded at first use
 
         for key in keys:

@@ -272,6 +272,11 @@ def test_a_passing_failure_is_overcome(s3_server: S3Server, path: str) -> None:
     assert count_by_kind(s3_server.requests()) == {"GET": 3}
 
 
+def test_a_bucket_without_a_path_is_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match="begin with a slash"):
+        replica_client("s3://key:secret@some-bucket")
+
+
 # Regions
 
 
@@ -407,8 +412,11 @@ def test_no_secret_is_in_any_error_or_repr(s3_server: S3Server, path: str) -> No
             with pytest.raises(LitestreamError) as raised:
                 call()
             s3_server.reset()
-            texts += [repr(raised.value), "".join(traceback.format_exception(raised.value))]
-            assert raised.value.__cause__ is None
+            error: BaseException | None = raised.value
+            texts.append("".join(traceback.format_exception(raised.value)))
+            while error is not None:  # also what no traceback shows
+                texts.append(repr(error))
+                error = error.__cause__ or error.__context__
     for secret in [token, SECRET_ACCESS_KEY, key]:
         assert [text for text in texts if secret in text] == []
 
