@@ -20,7 +20,7 @@ import litestream
 
 WRITE_INTERVAL_S = 0.1
 LOOKS = 6
-LOOK_INTERVAL_S = 1.0
+LOOK_INTERVAL_S = 1.25
 TIMEOUT_S = 20.0
 ITEMS = ("apples", "bread", "cheese", "dates", "eggs")
 COUNT = "SELECT count(*) FROM main.orders"
@@ -79,7 +79,7 @@ def replicating(database: Path, replica: Path) -> Iterator[None]:
 
 
 def follow(connection: apsw.Connection) -> list[str]:
-    """Look at the replica once a second, and return the TXIDs seen."""
+    """Look at the replica a few times, and return the TXIDs seen."""
     print("  orders  newest       TXID              data age")
     counts, txids = [], []
     for _ in range(LOOKS):
