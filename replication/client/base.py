@@ -27,6 +27,9 @@ class ReplicaClient(ABC):
     accurate_list_times: ClassVar[bool]
     """Whether a plain listing already gives the header's times, so that `use_metadata` costs nothing."""
 
+    is_local: ClassVar[bool] = False
+    """Whether calls never wait for a network, so that a reader may make them on its own thread."""
+
     @abstractmethod
     def init(self) -> None:
         """Connect and check the configuration; a second call does nothing.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
+from replication.client.open_files import OpenFile, OpenFiles
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.clock import from_timestamp_ms
 from replication.errors import DeniedError, LitestreamError, LTXMissingError, UnavailableError, UsageError
@@ -35,6 +36,7 @@ class FileReplicaClient(ReplicaClient):
 
     type: ClassVar[str] = "file"
     accurate_list_times: ClassVar[bool] = True
+    is_local: ClassVar[bool] = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Name the root directory; nothing is opened or created yet."""
@@ -42,6 +44,7 @@ class FileReplicaClient(ReplicaClient):
             msg = "a file replica needs the path of a directory"
             raise UsageError(msg)
         self._root = Path(path).absolute()
+        self._open_files = OpenFiles()
 
     def __repr__(self) -> str:
         missing = "" if self._root.is_dir() else " missing"
@@ -77,28 +80,34 @@ class FileReplicaClient(ReplicaClient):
         return iter(infos)
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
-        """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
-        path = self._file_path(info.level, info.min_txid, info.max_txid)
-        with _errors(path), path.open("rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
-            if info.identity and info.identity != _identity(found):
-                msg = f"{path} was replaced by another file since it was listed"
-                raise LTXMissingError(msg)
-            end = found.st_size if end is None else min(end, found.st_size)
-            return _pread(file.fileno(), start, end)
+        """Return bytes `start` to `end` (exclusive) of a file, or to its end.
+
+        A file read from lately is still open, and readable even if its name is gone by now.
+        """
+        if end is None or not info.identity:
+            file = self._open(info)
+        else:
+            key = (info.level, info.min_txid, info.max_txid, info.identity)
+            file = self._open_files.get(key, lambda: self._open(info))
+        try:
+            return file.read(start, file.size if end is None else end)
+        except OSError as error:
+            with _errors(self._file_path(info.level, info.min_txid, info.max_txid)):
+                raise error from None
 
     def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
         """Return a reader; it keeps the file readable even when it is deleted meanwhile."""
         path = self._file_path(level, min_txid, max_txid)
         with _errors(path):
-            file = path.open("rb")
-        if size == 0 and offset == 0:
-            return file
+            if size == 0 and offset == 0:
+                return path.open("rb")
+            file = OpenFile(path)
 
         def read_chunk(_identity: str, start: int, end: int) -> Chunk:
-            return Chunk(_pread(file.fileno(), start, end))
+            with _errors(path):
+                return Chunk(file.read(start, end))
 
-        return open_range_reader(read_chunk, offset=offset, size=size, on_close=file.close)
+        return open_range_reader(read_chunk, offset=offset, size=size)
 
     def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
         """Store a file, synced to disk when this returns."""
@@ -125,6 +134,7 @@ class FileReplicaClient(ReplicaClient):
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
         """Delete files; those already gone are no error."""
+        self._open_files.close()
         for info in infos:
             path = self._file_path(info.level, info.min_txid, info.max_txid)
             with _errors(path), suppress(FileNotFoundError):
@@ -132,9 +142,23 @@ class FileReplicaClient(ReplicaClient):
 
     def delete_all(self) -> None:
         """Delete the directory `ltx` with all that is in it, and nothing beside it."""
+        self._open_files.close()
         directory = Path(ltx_dir(str(self._root)))
         with _errors(directory), suppress(FileNotFoundError):
             shutil.rmtree(directory)
+
+    def close(self) -> None:
+        """Close the files kept open; the client may be used again afterwards."""
+        self._open_files.close()
+
+    def _open(self, info: FileInfo) -> OpenFile:
+        path = self._file_path(info.level, info.min_txid, info.max_txid)
+        with _errors(path):
+            file = OpenFile(path)
+            if info.identity and info.identity != _identity(os.fstat(file.descriptor)):
+                msg = f"{path} was replaced by another file since it was listed"
+                raise LTXMissingError(msg)
+            return file
 
     def _file_path(self, level: int, min_txid: TXID, max_txid: TXID) -> Path:
         return Path(ltx_file_path(str(self._root), level, min_txid, max_txid))
@@ -153,16 +177,6 @@ def _file_info(level: int, name: LTXName, found: os.stat_result) -> FileInfo:
 
 def _identity(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
-
-
-def _pread(descriptor: int, start: int, end: int) -> bytes:
-    """Return bytes `start` to `end` (exclusive), fewer at the end of the file."""
-    data = os.pread(descriptor, max(0, end - start), start)
-    parts = [data]
-    while data and (start := start + len(data)) < end:  # one call gives at most 2 GiB
-        data = os.pread(descriptor, end - start, start)
-        parts.append(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _make_directories(directory: Path) -> None:

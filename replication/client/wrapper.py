@@ -15,7 +15,7 @@ class WrapperClient(ReplicaClient):
         """Take over the inner client's type and kind of times."""
         self.inner = inner
         # Class variables by contract; a wrapper's are its inner client's.
-        vars(self).update(type=inner.type, accurate_list_times=inner.accurate_list_times)
+        vars(self).update(type=inner.type, accurate_list_times=inner.accurate_list_times, is_local=inner.is_local)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.inner!r}>"
