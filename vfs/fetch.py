@@ -53,6 +53,17 @@ class Fetcher:
         future.add_done_callback(lambda landed: self._landed(key, landed))
         return future
 
+    def fetch(self, info: FileInfo, start: int, end: int, waiter: Waiter) -> bytes:
+        """Return bytes `start` to `end` (exclusive) of a file; a local one is read on this very thread.
+
+        Raises:
+            LTXMissingError, DeniedError, UnavailableError, InterruptedReadError: as the client and the waiter say.
+
+        """
+        if self._client.is_local:
+            return self._client.read_ltx(info, start, end)
+        return waiter.result(self.read(info, start, end))
+
     def list(self, level: int, seek: TXID = NO_TXID) -> Future[tuple[FileInfo, ...]]:
         """Ask for the files of a level from a TXID on."""
         return self._pool.submit(lambda: tuple(self._client.ltx_files(level, seek)))

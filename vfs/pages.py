@@ -102,7 +102,7 @@ class PageSource:
         if whole is not None:
             frame = whole[place.start : place.end]
         else:
-            frame = waiter.result(self._fetcher.read(info, place.start, place.end))
+            frame = self._fetcher.fetch(info, place.start, place.end, waiter)
         with naming_file(info):
             try:
                 return decode_page(frame, page_size, pgno)
