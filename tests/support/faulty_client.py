@@ -78,6 +78,7 @@ class FaultyClient(WrapperClient):
 
     def __init__(self, inner: ReplicaClient) -> None:
         super().__init__(inner)
+        vars(self).update(is_local=False)  # a delay or a gate is a network's
         self._lock = threading.Lock()
         self._calls: list[Call] = []  # guarded by _lock
         self._faults: list[_Fault] = []  # guarded by _lock
