@@ -9,7 +9,7 @@ from replication.client.base import ReplicaClient
 from replication.clock import format_instant
 from replication.errors import UsageError
 from replication.position import TXID, format_txid, parse_txid
-from vfs.names import READ_REPLICAS
+from vfs.names import READ_REPLICAS, check_source
 from vfs.read_replica import ReadReplica
 from vfs.uri import (
     DEFAULT_CACHE_SIZE,
@@ -75,6 +75,7 @@ def connect(
         hydration_path=hydration_path,
     )
     parameters = _target(time, txid)
+    check_source(replica)
     default_name = replica if isinstance(replica, str) else f"{replica.type}-{id(replica):x}"
     read_replica = READ_REPLICAS.reserve(name or default_name, replica, options, logger, exact=name is not None)
     try:
@@ -149,5 +150,15 @@ def _target(time: str | datetime | None, txid: TXID | int | str | None) -> dict[
             raise UsageError(msg)
         time = format_instant(time)
     if txid is not None:
-        return {"txid": format_txid(parse_txid(txid) if isinstance(txid, str) else txid)}
-    return {} if time is None else {"time": time}
+        number = parse_txid(txid) if isinstance(txid, str) else txid
+        if not 0 < number < 2**64:
+            msg = f"expected a TXID from 1 to ffffffffffffffff, got {number:x}"
+            raise UsageError(msg)
+        return {"txid": format_txid(number)}
+    if time is None:
+        return {}
+    text: object = time
+    if not isinstance(text, str):
+        msg = f"expected a time as text or an aware datetime, got {time!r}"
+        raise UsageError(msg)
+    return {"time": text}

@@ -56,14 +56,27 @@ class PositionError(LitestreamError):
 
 
 class CorruptError(LitestreamError):
-    """Do not retry: stored bytes are not what the format says."""
-
-
-class LTXError(CorruptError):
-    """Do not retry: an LTX file, or a part of one, breaks the format.
+    """Do not retry: stored bytes are not what the format says.
 
     `level`, `min_txid`, `max_txid` and `offset` (bytes from the start of the file) say where, as far as known.
     """
+
+    level: int | None = None
+    min_txid: int | None = None
+    max_txid: int | None = None
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        """Return the message, and which file it is about."""
+        message = super().__str__()
+        if self.level is None or self.min_txid is None or self.max_txid is None:
+            return message
+        place = "" if self.offset is None else f", at byte {self.offset}"
+        return f"{message} (level {self.level} file {self.min_txid:016x}-{self.max_txid:016x}{place})"
+
+
+class LTXError(CorruptError):
+    """Do not retry: an LTX file, or a part of one, breaks the format."""
 
     def __init__(
         self,

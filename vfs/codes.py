@@ -39,9 +39,9 @@ _PRAGMA = (
 _Table = tuple[tuple[type[LitestreamError], int], ...]
 
 
-def open_error(error: LitestreamError) -> Exception:
-    """Return what to raise, `from error`, when a replica cannot be opened."""
-    return _translated(error, _OPEN)
+def open_error(error: LitestreamError, replica: str = "") -> Exception:
+    """Return what to raise, `from error`, when a replica cannot be opened; `replica` says which, where that helps."""
+    return _translated(error, _OPEN, f"cannot open {replica}: " if replica else "")
 
 
 def read_error(error: LitestreamError) -> Exception:
@@ -54,8 +54,12 @@ def pragma_error(error: LitestreamError) -> Exception:
     return _translated(error, _PRAGMA)
 
 
-def _translated(error: LitestreamError, table: _Table) -> Exception:
-    code = next(code for kind, code in table if isinstance(error, kind))
+def with_code(error: LitestreamError, code: int, prefix: str = "") -> Exception:
+    """Return what to raise, `from error`, with a result code of SQLite that is not in the tables."""
     exception: Exception = apsw.exception_for(code)
-    exception.args = (str(error),)
+    exception.args = (f"{prefix}{error}",)
     return exception
+
+
+def _translated(error: LitestreamError, table: _Table, prefix: str = "") -> Exception:
+    return with_code(error, next(code for kind, code in table if isinstance(error, kind)), prefix)

@@ -68,8 +68,13 @@ def find_file(connection: apsw.Connection | None, schema: str) -> "ReplicaFile":
     except apsw.Error:
         found.clear()
     if not found:
-        msg = f"database {schema} is not opened through the litestream VFS"
-        raise apsw.SQLError(msg)
+        from replication.errors import UsageError  # noqa: PLC0415
+        from vfs.codes import pragma_error  # noqa: PLC0415
+
+        error = UsageError(
+            f"database {schema} is not opened through the litestream VFS: open it with litestream.connect()"
+        )
+        raise pragma_error(error) from error
     return found[0]
 
 

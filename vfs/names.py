@@ -7,9 +7,12 @@ connection, and is shared by all that ask for the same replica with the same opt
 import os
 from dataclasses import replace
 from logging import Logger, getLogger
+from pathlib import Path
 from threading import RLock
 
+from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
+from replication.client.url_parse import shown_name
 from replication.errors import UsageError
 from vfs.read_replica import ReadReplica
 from vfs.registry import Source
@@ -39,6 +42,7 @@ class ReadReplicas:
         if not name:
             msg = "expected a name for the read replica, got none"
             raise UsageError(msg)
+        check_source(source)
         if isinstance(source, str):
             replica_client(source).close()  # a bad URL is an error now, not at the first use
         replica = ReadReplica(name, source, check_options(options), logger or LOGGER, self._forget, implicit=False)
@@ -59,7 +63,7 @@ class ReadReplicas:
         with self._lock:
             replica = self._named.get(name)
         if replica is None:
-            msg = f"no read replica named {name!r} is registered"
+            msg = f"no read replica named {shown_name(name)!r} is registered"
             raise UsageError(msg)
         return replica
 
@@ -84,6 +88,7 @@ class ReadReplicas:
             UsageError: the name is taken by another one, or an option is out of range.
 
         """
+        check_source(source)
         shared = replace(check_options(options), time=None, txid=None, replica_url=None)
         with self._lock:
             for number in range(1, MAX_SAME_NAMES):
@@ -96,9 +101,10 @@ class ReadReplicas:
                 if same and replica.reserve():
                     return replica
                 if exact and not same:
-                    msg = f"the name {name!r} is taken by a read replica with another source or other options"
+                    taken = shown_name(name)
+                    msg = f"the name {taken!r} is taken by a read replica with another source or other options"
                     raise UsageError(msg)
-        msg = f"more than {MAX_SAME_NAMES} read replicas are named {name!r}"
+        msg = f"more than {MAX_SAME_NAMES} read replicas are named {shown_name(name)!r}"
         raise UsageError(msg)
 
     def _forget(self, replica: ReadReplica) -> None:
@@ -108,6 +114,20 @@ class ReadReplicas:
 
     def _after_fork(self) -> None:
         self._lock = RLock()  # the parent may have held the old one
+
+
+def check_source(source: object) -> None:
+    """Raise if this is nothing that a replica can be opened from.
+
+    Raises:
+        UsageError: it is not.
+
+    """
+    if isinstance(source, ReplicaClient) or (isinstance(source, str) and source):
+        return
+    hint = f"; did you mean {Path(source).absolute().as_uri()}?" if isinstance(source, os.PathLike) else ""
+    msg = f"expected a replica's URL or a ReplicaClient, got {source!r}{hint}"
+    raise UsageError(msg)
 
 
 READ_REPLICAS = ReadReplicas()

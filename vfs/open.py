@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import apsw
 
+from replication.client.url import replica_client
+from replication.client.url_parse import is_url, shown_name
 from replication.errors import LitestreamError, UsageError
 from vfs.codes import open_error
 from vfs.file import ReplicaFile
@@ -23,16 +25,21 @@ def open_file(filename: str | apsw.URIFilename | None) -> ReplicaFile:
 
     """
     try:
-        return _open(filename)
+        name, parameters = _split(filename)
+        registered = READ_REPLICAS.find(name)
+        options = parse_parameters(parameters, registered.options if registered else Options())
+        replica = _reserve(name, registered, options)
     except LitestreamError as error:
         raise open_error(error) from error
+    try:
+        return _open(replica, options)
+    except UsageError as error:
+        raise open_error(error) from error  # names what is wrong
+    except LitestreamError as error:
+        raise open_error(error, replica.place) from error
 
 
-def _open(filename: str | apsw.URIFilename | None) -> ReplicaFile:
-    name, parameters = _split(filename)
-    registered = READ_REPLICAS.find(name)
-    options = parse_parameters(parameters, registered.options if registered else Options())
-    replica = _reserve(name, registered, options)
+def _open(replica: ReadReplica, options: Options) -> ReplicaFile:
     use = replica.new_use()
     try:
         target = None
@@ -63,9 +70,17 @@ def _reserve(name: str, registered: ReadReplica | None, options: Options) -> Rea
         return READ_REPLICAS.reserve(name, registered.source, options, registered.logger, exact=False)
     url = options.replica_url or os.environ.get(URL_VARIABLE)
     if not url:
-        msg = (
-            f"no read replica named {name!r} is registered: register it, add replica_url=... to the URI, "
-            f"or set {URL_VARIABLE}"
-        )
+        hint = f"register it, add replica_url=... to the URI, or set {URL_VARIABLE}"
+        if name.startswith("file:"):
+            hint = "it looks like a URI, so open it with the flag SQLITE_OPEN_URI"
+        elif is_url(name):
+            hint = "it looks like a replica's URL, which litestream.connect() opens"
+        msg = f"no read replica named {shown_name(name)!r} is registered: {hint}"
         raise UsageError(msg)
+    if options.replica_url is None:
+        try:
+            replica_client(url).close()
+        except UsageError as error:
+            msg = f"{URL_VARIABLE}: {error}"
+            raise UsageError(msg) from error
     return READ_REPLICAS.reserve(url, url, options, None, exact=False)

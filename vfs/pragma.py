@@ -14,7 +14,7 @@ import apsw
 from replication.clock import format_instant
 from replication.errors import LitestreamError, UnavailableError, UsageError
 from replication.position import format_txid, parse_txid
-from vfs.codes import pragma_error
+from vfs.codes import pragma_error, with_code
 from vfs.duration import format_duration, parse_duration
 from vfs.stats_report import stats_report
 from vfs.uri import MAX_DURATION_S, MIN_POLL_INTERVAL_S
@@ -67,8 +67,9 @@ def answer(file: "ReplicaFile", name: str, value: str | None) -> str:
         if name in _LATER:
             msg = f"{name} is not supported yet"
             raise UsageError(msg)
-        near = difflib.get_close_matches(name, _PRAGMAS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(sorted(_PRAGMAS))}"
+        known = {one.removeprefix(_PREFIX): one for one in _PRAGMAS}  # the prefix alone is no likeness
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1)
+        hint = f"did you mean {known[near[0]]}?" if near else f"expected one of {', '.join(sorted(_PRAGMAS))}"
         msg = f"unknown pragma {name}: {hint}"
         raise UsageError(msg)
     if value is None:
@@ -131,7 +132,8 @@ def _wait(file: "ReplicaFile", value: str) -> str:
     if not file.replica.wait_for(wanted, file.waiter(timeout_s)):
         reason = f": {file.replica.error}" if file.replica.error else ""
         msg = f"TXID {format_txid(wanted)} was not visible within {timeout_s:g} s, the newest is {_get_txid(file)}"
-        raise UnavailableError(msg + reason)
+        error = UnavailableError(msg + reason)
+        raise with_code(error, apsw.SQLITE_BUSY) from error
     return _get_txid(file)
 
 

@@ -7,6 +7,7 @@ from threading import RLock
 from types import TracebackType
 from typing import Self
 
+from replication.client.url_parse import shown_name, without_secrets
 from replication.errors import UnavailableError, UsageError
 from replication.position import TXID, format_txid, parse_txid
 from replication.restore.points import RestorePoint
@@ -46,13 +47,15 @@ class ReadReplica:
         self._closed = False  # guarded by _lock
 
     def __repr__(self) -> str:
-        use = self._use
+        use, name = self._use, shown_name(self.name)
+        if self._closed:
+            return f"<ReadReplica {name} closed>"
         if use is None or not use.replica.started:
-            return f"<ReadReplica {self.name} not opened yet>"
+            return f"<ReadReplica {name} not opened yet>"
         replica = use.replica
         view = replica.view
         return (
-            f"<ReadReplica {self.name} txid={format_txid(view.txid)} lag={replica.lag_s:.1f}s pages={view.commit} "
+            f"<ReadReplica {name} txid={format_txid(view.txid)} lag={replica.lag_s:.1f}s pages={view.commit} "
             f"cache={replica.cache.size / 2**20:.1f}/{replica.cache.max_size / 2**20:.1f} MiB>"
         )
 
@@ -63,6 +66,11 @@ class ReadReplica:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def place(self) -> str:
+        """The replica's URL without its secrets, or what its client says of itself."""
+        return without_secrets(self.source) if isinstance(self.source, str) else repr(self.source)
 
     @property
     def txid(self) -> TXID:
@@ -154,13 +162,25 @@ class ReadReplica:
         """
         with self._lock:
             if self._closed:
-                msg = f"read replica {self.name!r} is closed"
+                msg = f"read replica {shown_name(self.name)!r} is closed"
                 raise UsageError(msg)
-            if self._use is None:
-                self._use = SHARED_REPLICAS.use(self.source, self.options, self.logger)
-            use = self._use
-        use.replica.start(use.replica.waiter())
-        return use
+            held = self._use
+        if held is not None:
+            held.replica.check_process()
+            return held
+        use = SHARED_REPLICAS.use(self.source, self.options, self.logger)
+        try:
+            use.replica.start(use.replica.waiter())
+            with self._lock:
+                if self._use is None and not self._closed:
+                    self._use = use
+                    return use
+                held = self._use
+        except BaseException:
+            use.release()
+            raise
+        use.release()  # another thread was faster, or closed this meanwhile
+        return held or self.open()
 
     def reserve(self) -> bool:
         """Count a connection that is about to open, so that nothing closes before it; False if closed already."""

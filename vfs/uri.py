@@ -166,7 +166,10 @@ def _parse_prefetch(text: str) -> bool:
     return False
 
 
-def _check_seconds(seconds: float, *, least: float) -> None:
+def _check_seconds(seconds: object, *, least: float) -> None:
+    if not isinstance(seconds, int | float):
+        msg = f"expected a number of seconds, got {seconds!r}"
+        raise UsageError(msg)
     if not least <= seconds <= MAX_DURATION_S:
         msg = (
             f"expected a duration from {format_duration(least)} to {format_duration(MAX_DURATION_S)}, got {seconds:g} s"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from replication.client.base import ReplicaClient
-from replication.errors import LTXError
+from replication.errors import CorruptError, LTXError
 from replication.levels import check_level
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE, Header
@@ -23,10 +23,10 @@ DEFAULT_ESTIMATED_PAGE_INDEX_SIZE = 32 * 1024
 
 @contextmanager
 def naming_file(info: FileInfo) -> Iterator[None]:
-    """Let an LTXError that passes say that it was this file."""
+    """Let a CorruptError that passes say that it was this file."""
     try:
         yield
-    except LTXError as error:
+    except CorruptError as error:
         error.level, error.min_txid, error.max_txid = info.level, info.min_txid, info.max_txid
         raise
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from replication.client.base import ReplicaClient
-from replication.client.url_parse import ReplicaURL, is_url, parse_replica_url, unknown_name
+from replication.client.url_parse import ReplicaURL, is_url, parse_replica_url, unknown_name, without_secrets
 from replication.errors import UsageError
 
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
@@ -37,7 +37,7 @@ def replica_client(url: str, **options: object) -> ReplicaClient:
     """
     if not is_url(url):
         hint = f"file://{url}" if url.startswith("/") else "file:///absolute/path"
-        msg = f"expected a replica URL, got {url!r}; did you mean {hint}?"
+        msg = f"expected a replica URL, got {without_secrets(url)!r}; did you mean {hint}?"
         raise UsageError(msg)
     parsed = parse_replica_url(url)
     with _lock:

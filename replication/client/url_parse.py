@@ -11,6 +11,7 @@ import difflib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -64,11 +65,14 @@ def parse_replica_url(url: str) -> ReplicaURL:
         parts = urlsplit(url)
         user, password = parts.username or "", parts.password or ""
         _ = parts.port  # raises for what is no number
-    except ValueError as error:
-        msg = f"not a replica URL: {_without_secrets(url)!r} ({error})"
-        raise UsageError(msg) from None  # the cause would repeat the URL
+    except ValueError:
+        msg = (
+            f"not a replica URL: {without_secrets(url)!r} has a wrong host or port; "
+            "in a user or a key, / is written %2F, + is %2B and @ is %40"
+        )
+        raise UsageError(msg) from None  # the cause would repeat parts of the URL
     if not parts.scheme:
-        msg = f"expected a replica URL with a scheme, like file:///absolute/path, got {_without_secrets(url)!r}"
+        msg = f"expected a replica URL with a scheme, like file:///absolute/path, got {without_secrets(url)!r}"
         raise UsageError(msg)
     if parts.scheme == "file":
         return ReplicaURL("file", path=_file_path(url))
@@ -80,6 +84,37 @@ def parse_replica_url(url: str) -> ReplicaURL:
         username=unquote(user),
         password=unquote(password),
     )
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL, or what was meant to be one, without user, password and query.
+
+    >>> without_secrets("s3://id:sec/ret@bucket/path?region=eu-west-1"), without_secrets("id:secret@bucket/path")
+    ('s3://bucket/path', 'bucket/path')
+    """
+    scheme = found[0] if (found := _URL.match(url)) else ""
+    if scheme == "file://":
+        return url  # has no user, and a path may hold anything
+    if scheme:
+        with suppress(ValueError):
+            parts = urlsplit(url)
+            _ = parts.port
+            return scheme + parts.netloc.rpartition("@")[2] + parts.path
+    # A key that is not percent-encoded may hold / ? and #, so whatever stands before the last @ may belong to it.
+    rest = url[len(scheme) :]
+    head, _, query = rest.partition("?")
+    if "@" not in head and ":" in head:
+        return scheme + (query if "@" in query else head).rpartition("@")[2]
+    return scheme + head.rpartition("@")[2]
+
+
+def shown_name(name: str) -> str:
+    """Return a name as it may be shown: some are URLs, with secrets.
+
+    >>> shown_name("what?"), shown_name("s3://id:secret@bucket/path")
+    ('what?', 's3://bucket/path')
+    """
+    return without_secrets(name) if is_url(name) or "@" in name else name
 
 
 def replica_type_from_url(url: str) -> str:
@@ -161,8 +196,3 @@ def _parse_query(query: str) -> dict[str, str]:
     for name, value in parse_qsl(query, keep_blank_values=True):
         values.setdefault(name, value)
     return values
-
-
-def _without_secrets(url: str) -> str:
-    """Return a URL without its user, password and query."""
-    return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
