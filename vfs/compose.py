@@ -16,10 +16,11 @@ from vfs.view import View
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composed:
-    """A view, and the pages in which it differs from the view before; None if all may differ."""
+    """A view, the pages in which it differs from the view before (None if all may differ), and its base if new."""
 
     view: View
     changed: frozenset[int] | None
+    base: LoadedFile | None = None
 
 
 def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, epoch: int) -> Composed:
@@ -35,13 +36,14 @@ def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, 
     position = before.txid if before else NO_TXID
     newer: list[tuple[FileLayer, int]] = []
     changed: set[int] | None = set() if before else None
+    base: LoadedFile | None = None
     for one in loaded:
         info, header = one.file.info, one.file.header
         if not (info.min_txid <= position + 1 and info.max_txid > position):
             msg = f"expected a file that goes on from TXID {position:016x}, got {one.file!r}"
             raise PositionError(msg, expected=position + 1, actual=info.min_txid)
         if one.is_complete:
-            layers, newer, changed = (), [], None
+            layers, newer, changed, base = (), [], None, one
             epoch += 1
         elif header.page_size != page_size:
             msg = f"expected pages of {page_size} bytes, or every page anew, got pages of {header.page_size}"
@@ -61,7 +63,7 @@ def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, 
         epoch=epoch,
         layers=push(layers, newer),
     )
-    return Composed(view, None if changed is None else frozenset(changed))
+    return Composed(view, None if changed is None else frozenset(changed), base)
 
 
 def written_at(view: View, listing: Mapping[int, Sequence[FileInfo]], fetcher: Fetcher) -> datetime:

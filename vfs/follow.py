@@ -50,11 +50,10 @@ class Follower:
         self._idle = False
         self._rebase = False
         self._rewinds = 0
-        self._level_0_was_there = True
+        self._newest_at_level_0: FileInfo | None = None
         self._last_step = clock.monotonic()
         self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each higher level
         self.table = FileTable(history=0)
-        self.base: LoadedFile | None = None
 
     def lost_a_file(self) -> None:
         """Make the next step start from a new plan, because a file in use has vanished."""
@@ -149,7 +148,6 @@ class Follower:
 
     def _take_over(self, loaded: list[LoadedFile]) -> None:
         self.table.add(loaded)
-        self.base = next((one for one in loaded if one.is_complete), self.base)
         self._rewinds = 0
 
     def _started_over(self, listing: Listing, view: View, waiter: Waiter) -> bool:
@@ -159,6 +157,7 @@ class Follower:
         if len(listing) < len(LEVELS):
             return False
         if not infos:
+            self._schedule.want_all()
             msg = "the replica is gone: it has no files any more"
             raise NoSnapshotsError(msg)
         self._rewinds = self._rewinds + 1 if max(info.max_txid for info in infos) < view.txid else 0
@@ -171,8 +170,9 @@ class Follower:
         if len(listing) == len(LEVELS):
             return False
         if 0 in listing:
-            was_there, self._level_0_was_there = self._level_0_was_there, bool(listing[0])
-            if was_there and not listing[0]:
+            newest = listing[0][-1] if listing[0] else None
+            before, self._newest_at_level_0 = self._newest_at_level_0, newest
+            if (newest is None or newest.max_txid < position) and newest != before:
                 return True  # a writer keeps its newest file, so something else has happened
         try:
             plan = plan_from(listing, position)
@@ -182,10 +182,13 @@ class Follower:
         return len(plan) > MANY_FILES or (bool(plan) and 0 not in listing)
 
     def _list(self, levels: tuple[int, ...], position: TXID, waiter: Waiter) -> Listing:
-        """List levels from what is known of them on; of level 0, from the newest file known."""
+        """List levels from what is known of them on; of level 0, from the newest file known if there is one."""
         if len(levels) == len(LEVELS):
             return self._list_all(waiter)
-        seeks = {level: position if level == 0 else self._seeks.get(level, NO_TXID) for level in levels}
+        newest = self._newest_at_level_0
+        seeks = {level: self._seeks.get(level, NO_TXID) for level in levels if level}
+        if 0 in levels:  # once level 0 lacks the position, what is there may be another history
+            seeks[0] = position if newest is not None and newest.max_txid >= position else NO_TXID
         futures = [self._fetcher.list(level, seek) for level, seek in seeks.items()]
         return self._note(dict(zip(seeks, waiter.results(futures), strict=True)))
 
@@ -197,6 +200,8 @@ class Follower:
         for level, infos in listing.items():
             if infos:
                 self._seeks[level] = infos[-1].min_txid
+        if len(listing) == len(LEVELS):
+            self._newest_at_level_0 = listing[0][-1] if listing[0] else None
         return listing
 
     @staticmethod

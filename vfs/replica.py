@@ -244,9 +244,8 @@ class SharedReplica:
         before, view = self.current, composed.view
         carried = before if before and composed.changed is not None and before.page_size == view.page_size else None
         self.cache.add_view(view, carried, composed.changed or ())
-        base = self._follower.base
-        if before is None and base is not None:
-            self._pages.keep_head(view, base)
+        if composed.base is not None:
+            self._pages.keep_head(view, composed.base)
         with self._published:
             self.current = view
             self._published.notify_all()
