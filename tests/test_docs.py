@@ -1,0 +1,109 @@
+"""Goal: the README is true. Method: run its examples, and hold its tables to what the code knows."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import apsw
+import pytest
+
+import litestream
+from litestream.cli import LATER as LATER_COMMANDS
+from litestream.cli import commands
+from replication.client import s3_values, url
+from tests.support import readme
+from vfs import pragma, uri
+from vfs.duration import parse_duration, parse_size
+from vfs.functions import HISTORY_TABLE
+
+LATER = "not supported yet"
+ROOT = readme.README.parent
+
+
+def later(rows: dict[str, list[str]]) -> set[str]:
+    return {name for name, cells in rows.items() if cells[0] == LATER}
+
+
+def test_the_examples_print_what_stands_below_them(tmp_path: Path) -> None:
+    for example in readme.examples(tmp_path / "replica"):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(example.code, "README.md", "exec"), {})  # noqa: S102 - our own README
+        assert output.getvalue() == example.output
+
+
+def test_the_table_of_pragmas_lists_what_the_code_knows() -> None:
+    rows = readme.table("Pragmas", "pragma")
+    assert later(rows) == set(pragma._LATER)
+    assert set(rows) - later(rows) == set(pragma._PRAGMAS)
+
+
+def test_every_pragma_of_the_table_answers_or_needs_a_value(tmp_path: Path) -> None:
+    readme.examples(tmp_path / "replica")
+    with contextlib.closing(litestream.connect(f"file://{tmp_path}/replica")) as connection:
+        rows = readme.table("Pragmas", "pragma")
+        for name in rows:
+            if name in later(rows):
+                with pytest.raises(apsw.SQLError, match=LATER):
+                    connection.pragma(name)
+            else:
+                value = ("1",) if name == "litestream_wait" else ()
+                assert isinstance(connection.pragma(name, *value), str)
+
+
+def test_the_table_of_uri_parameters_lists_what_the_code_knows() -> None:
+    assert set(readme.table("URI parameters", "parameter")) == set(uri._PARSERS)
+
+
+@pytest.mark.parametrize("name", ["prefetch", "cache_dir", "hydration_enabled", "hydration_path"])
+def test_a_uri_parameter_that_is_not_supported_yet_is_refused(name: str) -> None:
+    assert name in later(readme.table("URI parameters", "parameter"))
+    with pytest.raises(litestream.UsageError, match=LATER):
+        uri.parse_parameters({name: "1"}, uri.Options())
+
+
+def test_the_defaults_of_the_uri_parameters_are_those_of_the_code() -> None:
+    defaults = {name: cells[1].strip("`") for name, cells in readme.table("URI parameters", "parameter").items()}
+    options = uri.Options()
+    assert parse_duration(defaults["poll_interval"]) == options.poll_interval_s
+    assert parse_duration(defaults["timeout"]) == options.timeout_s
+    assert parse_size(defaults["cache_size"]) == options.cache_size
+    assert (defaults["max_staleness"], options.max_staleness_s) == ("no limit", None)
+
+
+def test_the_table_of_stores_lists_those_there_are() -> None:
+    assert {text.partition(":")[0] for text in readme.table("Storage", "URL")} == set(url._factories)
+
+
+def test_the_table_of_s3_parameters_lists_what_the_code_knows() -> None:
+    camel_case = {re.sub("_(.)", lambda found: found[1].upper(), name) for name in s3_values._URL_NAMES}
+    assert set(readme.table("Storage", "parameter")) == camel_case
+
+
+def test_the_sql_functions_named_are_there() -> None:
+    named = set(re.findall(r"`(litestream_\w+)\(", readme.read()))
+    there = {name for (name,) in apsw.Connection(":memory:").execute("SELECT name FROM pragma_function_list")}
+    ours = {name for name in there if name.startswith("litestream_")}
+    assert named == ours | {HISTORY_TABLE}
+
+
+def test_the_commands_shown_are_those_there_are() -> None:
+    shown = set(re.findall(r"^    apsw-litestream (\w+)", readme.read(), re.MULTILINE))
+    assert shown == set(commands.commands)
+    assert not shown & set(LATER_COMMANDS)
+
+
+def test_what_the_readme_points_at_is_there() -> None:
+    text = readme.read()
+    linked = {target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target}
+    mapped = set(re.findall(r"`((?:litestream|vfs|replication|tests)/[\w./]*)`", text))
+    made = set(re.findall(r"`(?:PYTHON=\S+ )?make (\w+)`|^    make (\w+)", text, re.MULTILINE))
+    targets = {name for pair in made for name in pair if name}
+    assert mapped
+    assert targets
+    for target in linked | mapped:
+        assert (ROOT / target).exists(), target
+    makefile = (ROOT / "Makefile").read_text()
+    for target in targets:
+        assert f"\n{target}:" in makefile, target
