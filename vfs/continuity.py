@@ -19,7 +19,7 @@ class Continuity(Enum):
     OTHER = auto()
     """History started over: a known name has other content."""
     UNPROVEN = auto()
-    """No known file is there."""
+    """No known file is there: it may be the same history or another one, so nothing of it fits on what is known."""
 
 
 def continuity(infos: Iterable[FileInfo], table: FileTable, fetcher: Fetcher, waiter: Waiter) -> Continuity:
@@ -36,6 +36,8 @@ def continuity(infos: Iterable[FileInfo], table: FileTable, fetcher: Fetcher, wa
     for info in infos:
         file = table.get(info)
         if file is None:
+            if table.has_seen(info):
+                found = Continuity.SAME
             continue
         if info.identity != file.info.identity or info.size != file.info.size:
             try:

@@ -1,11 +1,14 @@
 """The files a replica knows: their identities, their page numbers, and the bytes of those held whole.
 
+Files that were only listed, beside a known one of the same history, are known by identity: they too prove a later
+listing to be of that history.
+
 Page numbers are kept of every file seen since the oldest pinned view, because they are what proves that another file
 can stand in for one that vanished. Bytes of small files are held within a budget, the newest longest.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Lock
 
 from replication.ltx.file_info import FileInfo
@@ -26,6 +29,10 @@ def _name(info: FileInfo) -> _Name:
     return info.level, info.min_txid, info.max_txid
 
 
+def _fingerprint(info: FileInfo) -> tuple[_Name, int, object]:
+    return _name(info), info.size, info.identity or info.created_at
+
+
 class FileTable:
     """Files of one history of one replica."""
 
@@ -35,6 +42,7 @@ class FileTable:
         self._lock = Lock()
         self._files: OrderedDict[_Name, LTXFile] = OrderedDict()  # in order of arrival, guarded by _lock
         self._known: OrderedDict[_Name, KnownFile] = OrderedDict()  # those with page numbers, guarded by _lock
+        self._seen: dict[int, frozenset[object]] = {}  # fingerprints of the last listing of a level, guarded by _lock
         self._held: OrderedDict[LTXFile, int] = OrderedDict()  # size of each, guarded by _lock
         self._held_size = 0  # guarded by _lock
 
@@ -71,6 +79,17 @@ class FileTable:
         """Return the file of that name, whatever its identity, if it was seen."""
         with self._lock:
             return self._files.get(_name(info))
+
+    def see(self, listing: Mapping[int, Iterable[FileInfo]]) -> None:
+        """Know the files of these levels by identity: what was listed is of this history."""
+        with self._lock:
+            for level, infos in listing.items():
+                self._seen[level] = frozenset(_fingerprint(info) for info in infos)
+
+    def has_seen(self, info: FileInfo) -> bool:
+        """Say whether this very file was in the last listing of its level that is of this history."""
+        with self._lock:
+            return _fingerprint(info) in self._seen.get(info.level, ())
 
     def prune(self, txid: int) -> None:
         """Forget the page numbers of files that end before a TXID, which no pinned view is older than."""

@@ -1,8 +1,9 @@
 """Following a replica: from one view to the next.
 
 One position, the TXID of the current view, counts, and any level may supply the next file. A gap, a missing file, a
-long pause or a lost file mean: list every level and plan again. If known names have other content, or nothing reaches
-the position any more, history started over, and the view is made anew from a snapshot.
+long pause or a lost file mean: list every level and plan again. Files are laid upon a view only if the listing they
+come from is proven to be of its history, by a known file in it. If known names have other content, if no known file is
+there any more, or if nothing reaches the position, history started over, and the view is made anew from a snapshot.
 
 Only one thread at a time runs `step`; the caller sees to that.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from logging import Logger
 
 from replication.clock import Clock
-from replication.errors import CorruptError, LTXMissingError, NoSnapshotsError, PositionError
+from replication.errors import CorruptError, LitestreamError, LTXMissingError, NoSnapshotsError, PositionError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID, TXID, format_txid
@@ -34,6 +35,8 @@ MANY_FILES = 16
 REWIND_SIGHTINGS = 2
 """How often in a row every file must end before the position until that is believed."""
 
+_WRONG_REPLICA = (CorruptError, LTXMissingError, NoSnapshotsError, PositionError)
+
 Listing = Mapping[int, tuple[FileInfo, ...]]
 
 
@@ -50,9 +53,8 @@ class Follower:
         self._idle = False
         self._rebase = False
         self._rewinds = 0
-        self._newest_at_level_0: FileInfo | None = None
         self._last_step = clock.monotonic()
-        self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each higher level
+        self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each level that has files
         self.table = FileTable(history=0)
 
     def lost_a_file(self) -> None:
@@ -82,15 +84,17 @@ class Follower:
         now = self._clock.monotonic()
         if now - self._last_step > LONG_PAUSE_INTERVALS * self.poll_interval_s:
             self._schedule.want_all()
+        rebase, self._rebase = self._rebase and view.lost_a_file, False
         composed: Composed | None
         try:
-            if self._rebase:
+            if rebase:
                 composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
-                self._rebase = False
             else:
                 composed = self._advance(view, waiter)
-        except CorruptError:
-            self._schedule.want_all()  # another level may lead past the broken file
+        except LitestreamError as error:
+            self._rebase |= rebase
+            if isinstance(error, _WRONG_REPLICA):
+                self._schedule.want_all()  # another level may lead on, and no single level can say that all is well
             raise
         self._last_step = now
         self._idle = composed is None
@@ -99,7 +103,7 @@ class Follower:
     def _advance(self, view: View, waiter: Waiter) -> Composed | None:
         levels = self._schedule.next_levels(idle=self._idle)
         listing = self._list(levels, view.txid, waiter)
-        if self._needs_all(listing, view.txid):
+        if self._needs_all(listing, view.txid, waiter):
             listing = self._list_all(waiter)
         missing: LTXMissingError | None = None
         for _ in range(MAX_PLANS):
@@ -142,6 +146,7 @@ class Follower:
                 composed = Composed(composed.view, frozenset())
             if view is None:
                 self.table = FileTable(history)
+            self.table.see(listing)
             self._take_over(loaded)
             return composed
         raise self._kept_vanishing(missing)
@@ -152,28 +157,30 @@ class Follower:
 
     def _started_over(self, listing: Listing, view: View, waiter: Waiter) -> bool:
         infos = [info for files in listing.values() for info in files]
-        if continuity(infos, self.table, self._fetcher, waiter) is Continuity.OTHER:
-            return True
+        found = continuity(infos, self.table, self._fetcher, waiter)
+        if found is Continuity.SAME:
+            self.table.see(listing)
         if len(listing) < len(LEVELS):
-            return False
+            return found is Continuity.OTHER
         if not infos:
-            self._schedule.want_all()
             msg = "the replica is gone: it has no files any more"
             raise NoSnapshotsError(msg)
+        if found is not Continuity.SAME:
+            return True  # what is not proven to go on must not be laid upon what is known
         self._rewinds = self._rewinds + 1 if max(info.max_txid for info in infos) < view.txid else 0
         if self._rewinds:
             self._schedule.want_all()
         return self._rewinds >= REWIND_SIGHTINGS and bool(plan_reachable(listing))
 
-    def _needs_all(self, listing: Listing, position: TXID) -> bool:
+    def _needs_all(self, listing: Listing, position: TXID, waiter: Waiter) -> bool:
         """Say whether these levels alone do not tell what to do."""
         if len(listing) == len(LEVELS):
             return False
-        if 0 in listing:
-            newest = listing[0][-1] if listing[0] else None
-            before, self._newest_at_level_0 = self._newest_at_level_0, newest
-            if (newest is None or newest.max_txid < position) and newest != before:
-                return True  # a writer keeps its newest file, so something else has happened
+        for level, infos in listing.items():
+            if not infos and level in self._seeks:
+                return True  # a writer keeps a level's newest file, so something else has happened
+            if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
+                return True
         try:
             plan = plan_from(listing, position)
         except PositionError:
@@ -182,26 +189,24 @@ class Follower:
         return len(plan) > MANY_FILES or (bool(plan) and 0 not in listing)
 
     def _list(self, levels: tuple[int, ...], position: TXID, waiter: Waiter) -> Listing:
-        """List levels from what is known of them on; of level 0, from the newest file known if there is one."""
+        """List levels from the newest file known of each on, so that it is there again, or something happened."""
         if len(levels) == len(LEVELS):
             return self._list_all(waiter)
-        newest = self._newest_at_level_0
-        seeks = {level: self._seeks.get(level, NO_TXID) for level in levels if level}
-        if 0 in levels:  # once level 0 lacks the position, what is there may be another history
-            seeks[0] = position if newest is not None and newest.max_txid >= position else NO_TXID
+        seeks = {level: min(self._seeks.get(level, NO_TXID), position) for level in levels}
         futures = [self._fetcher.list(level, seek) for level, seek in seeks.items()]
         return self._note(dict(zip(seeks, waiter.results(futures), strict=True)))
 
     def _list_all(self, waiter: Waiter) -> Listing:
         futures = [self._fetcher.list(level) for level in LEVELS]
-        return self._note(dict(zip(LEVELS, waiter.results(futures), strict=True)))
+        listing = dict(zip(LEVELS, waiter.results(futures), strict=True))
+        self._schedule.all_listed()
+        self._seeks.clear()
+        return self._note(listing)
 
     def _note(self, listing: Listing) -> Listing:
         for level, infos in listing.items():
             if infos:
                 self._seeks[level] = infos[-1].min_txid
-        if len(listing) == len(LEVELS):
-            self._newest_at_level_0 = listing[0][-1] if listing[0] else None
         return listing
 
     @staticmethod

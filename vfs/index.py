@@ -46,6 +46,10 @@ class Layer(Protocol):
     def nbytes(self) -> int:
         """How many bytes its arrays take."""
 
+    @property
+    def files(self) -> tuple[LTXFile, ...]:
+        """The files that hold its pages."""
+
     def entries(self) -> "Entries":
         """Return all places as arrays."""
 
@@ -83,6 +87,11 @@ class FileLayer:
     def nbytes(self) -> int:
         """How many bytes its arrays take."""
         return self._index.pgnos.nbytes + self._index.offsets.nbytes
+
+    @property
+    def files(self) -> tuple[LTXFile, ...]:
+        """The one file."""
+        return (self._file,)
 
     def find(self, pgno: int) -> Place | None:
         """Return the place of a page, or None if the file does not hold it."""
@@ -125,6 +134,11 @@ class MergedLayer:
     def nbytes(self) -> int:
         """How many bytes its arrays take."""
         return self._pgnos.nbytes + self._packed.nbytes + self._sizes.nbytes
+
+    @property
+    def files(self) -> tuple[LTXFile, ...]:
+        """The files that hold its pages."""
+        return self._entries.files
 
     def find(self, pgno: int) -> Place | None:
         """Return the place of a page, or None if no file of this layer holds it."""

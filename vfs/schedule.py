@@ -22,13 +22,16 @@ class Schedule:
         self._all = False
 
     def want_all(self) -> None:
-        """List every level at the next poll."""
+        """List every level, at each poll until all were listed."""
         self._all = True
+
+    def all_listed(self) -> None:
+        """Note that every level was listed."""
+        self._all = False
 
     def next_levels(self, *, idle: bool) -> tuple[int, ...]:
         """Return the levels to list now; `idle` says that the last poll found nothing new."""
         if self._all:
-            self._all = False
             return tuple(LEVELS)
         self._polls += 1
         if self._polls % POLLS_PER_TURN:

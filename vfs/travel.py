@@ -13,6 +13,7 @@ from replication.restore.points import RestorePoint, restore_points
 from replication.restore.source import calc_restore_plan, list_levels
 from vfs.compose import compose, written_at
 from vfs.continuity import Continuity, continuity
+from vfs.file_table import FileTable
 from vfs.load import load_files
 from vfs.replica import SharedReplica
 from vfs.timetravel import parse_instant
@@ -109,7 +110,10 @@ class TimeTraveller:
         """Return the view of a plan; `listing` is what the plan was made from, if that is known."""
         replica = self._replica
         for attempt in range(1, MAX_PLANS + 1):
-            current = replica.view
+            current, table = replica.view, replica.table
+            if table.history != current.history:
+                replica.poll(waiter)  # after the poll under way, which is about to show the new history
+                continue
             files = plan()
             key = (current.history, files[-1].max_txid)
             with self._lock:
@@ -117,7 +121,7 @@ class TimeTraveller:
             if view is not None:
                 return view
             try:
-                if continuity(files, replica.table, replica.fetcher, waiter) is Continuity.OTHER:
+                if not self._is_known(files, listing, table, waiter):
                     replica.poll(waiter)  # takes over the new history
                     continue
                 loaded = load_files(files, replica.fetcher, waiter)
@@ -127,9 +131,24 @@ class TimeTraveller:
                 continue
             view = compose(loaded, None, history=current.history, epoch=0).view
             view.time = written_at(view, listing, replica.fetcher)
-            replica.table.add(loaded)
+            table.add(loaded)
             replica.cache.add_view(view)
             with self._lock:
                 return self._views.setdefault(key, view)
         msg = f"history of the replica kept starting over, {MAX_PLANS} times in a row"
         raise UnavailableError(msg)
+
+    def _is_known(
+        self,
+        files: tuple[FileInfo, ...],
+        listing: Mapping[int, tuple[FileInfo, ...]],
+        table: FileTable,
+        waiter: Waiter,
+    ) -> bool:
+        """Say whether files are of the history in `table`; those of another one would later prove a wrong thing."""
+        fetcher = self._replica.fetcher
+        found = continuity(files, table, fetcher, waiter)
+        if found is Continuity.UNPROVEN:
+            listing = listing or self._list_levels(waiter)
+            found = continuity([info for infos in listing.values() for info in infos], table, fetcher, waiter)
+        return found is Continuity.SAME

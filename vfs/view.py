@@ -51,6 +51,11 @@ class View:
         return None
 
     @property
+    def lost_a_file(self) -> bool:
+        """Whether a file that holds pages of this view is known to have vanished."""
+        return any(file.gone for layer in self.layers for file in layer.files)
+
+    @property
     def index_size(self) -> int:
         """How many bytes the arrays of the page index take."""
         return sum(layer.nbytes for layer in self.layers)
