@@ -4,9 +4,8 @@ A registration stays until it is removed. One that a connection brought along (b
 connection, and is shared by all that ask for the same replica with the same options.
 """
 
-import os
 from dataclasses import replace
-from logging import Logger, getLogger
+from logging import Logger, NullHandler, getLogger
 from pathlib import Path
 from threading import RLock
 
@@ -14,11 +13,13 @@ from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
 from replication.client.url_parse import shown_name
 from replication.errors import UsageError
+from vfs.forking import after_fork_in_child
 from vfs.read_replica import ReadReplica
 from vfs.registry import Source
 from vfs.uri import Options, check_options
 
 LOGGER = getLogger("litestream.vfs")
+LOGGER.addHandler(NullHandler())  # silent unless the program sets up logging
 MAX_SAME_NAMES = 10_000
 """How many read replicas of one URL with different options there may be."""
 
@@ -30,7 +31,7 @@ class ReadReplicas:
         """Know none."""
         self._lock = RLock()
         self._named: dict[str, ReadReplica] = {}  # guarded by _lock
-        os.register_at_fork(after_in_child=self._after_fork)
+        after_fork_in_child(self._after_fork)
 
     def register(self, name: str, source: Source, options: Options, logger: Logger | None = None) -> ReadReplica:
         """Give a replica a name.

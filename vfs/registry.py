@@ -17,6 +17,7 @@ from threading import RLock
 from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
 from replication.clock import SYSTEM_CLOCK
+from vfs.forking import after_fork_in_child
 from vfs.replica import SharedReplica
 from vfs.travel import TimeTraveller
 from vfs.uri import Options
@@ -77,7 +78,7 @@ class SharedReplicas:
         """Hold none."""
         self._lock = RLock()
         self._shared: dict[_Key, _Shared] = {}  # guarded by _lock
-        os.register_at_fork(after_in_child=self._after_fork)
+        after_fork_in_child(self._after_fork)
         atexit.register(self._at_exit)
 
     def use(self, source: Source, options: Options, logger: Logger) -> SharedUse:
