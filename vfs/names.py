@@ -4,6 +4,7 @@ A registration stays until it is removed. One that a connection brought along (b
 connection, and is shared by all that ask for the same replica with the same options.
 """
 
+import os
 from dataclasses import replace
 from logging import Logger, NullHandler, getLogger
 from pathlib import Path
