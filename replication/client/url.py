@@ -36,7 +36,7 @@ def replica_client(url: str, **options: object) -> ReplicaClient:
 
     """
     if not is_url(url):
-        hint = f"file://{url}" if url.startswith("/") else "file:///absolute/path"
+        hint = f"file://{url}" if url.startswith("/") and "@" not in url else "file:///absolute/path"
         msg = f"expected a replica URL, got {without_secrets(url)!r}; did you mean {hint}?"
         raise UsageError(msg)
     parsed = parse_replica_url(url)
