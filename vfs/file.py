@@ -14,7 +14,7 @@ from weakref import ref
 
 import apsw
 
-from replication.errors import LitestreamError, SnapshotGoneError, UsageError
+from replication.errors import LitestreamError, SnapshotGoneError, UnavailableError, UsageError
 from vfs.codes import read_error
 from vfs.page_one import COUNTER_OFFSET, PageOne
 from vfs.pragma import answer_pragma
@@ -141,9 +141,11 @@ class ReplicaFile:
     def xFileSize(self) -> int:  # noqa: N802
         """Return the size of the database, in bytes."""
         pinned = self.pinned
-        if pinned is not None:
+        if pinned is not None and not self._untouched:
             return pinned.size
         try:
+            if pinned is not None:
+                self._read_page_one(0, 0)  # it may move to a newer view, and the size must be that one's
             return self.view.size
         except LitestreamError as error:
             raise read_error(error) from error
@@ -218,16 +220,17 @@ class ReplicaFile:
             try:
                 page = self._patched_page_one(view)
                 break
-            except SnapshotGoneError:
+            except SnapshotGoneError as error:
                 # BUSY here would make SQLite call the busy handler for as long as that likes; nothing of the pinned
                 # view was used yet, so a newer one is as good.
                 if not self._untouched or self.target is not None:
-                    raise
+                    raise UnavailableError(str(error)) from error
                 self.replica.poll(self.waiter())
                 self.pinned = self.replica.view
                 self._front = self.pinned.pages
         else:
-            page = self._patched_page_one(self.view)
+            msg = f"page 1 vanished from {MAX_MOVES} views in a row"
+            raise UnavailableError(msg)
         self._untouched = False
         end = offset + amount
         if end <= len(page):

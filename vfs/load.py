@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file
-from replication.errors import LTXError, LTXMissingError
+from replication.errors import CorruptError, LTXError, LTXMissingError
 from replication.ltx.decoder import decode_file
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE, Header
@@ -56,15 +56,15 @@ def load_files(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> l
 
 
 def load_existing(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[LoadedFile]:
-    """Return what `load_files` would, without the files that are no longer in the replica.
+    """Return what `load_files` would, without the files that are broken or no longer in the replica.
 
     Raises:
-        LTXError, ChecksumMismatchError, DeniedError, UnavailableError, InterruptedReadError: as `load_files`.
+        DeniedError, UnavailableError, InterruptedReadError: as `load_files`.
 
     """
     found = []
     for parts in [_ask(info, fetcher) for info in infos]:
-        with suppress(LTXMissingError):
+        with suppress(LTXMissingError, CorruptError):
             found.append(_finish(parts, _second_part(parts, fetcher, waiter), waiter))
     return found
 

@@ -124,6 +124,8 @@ class PageSource:
                 except LTXMissingError:
                     place.file.gone = True
                     continue
+                except CorruptError:
+                    continue  # the next one may be whole
                 self._remember(lost, place)
                 return page
             if not self._look_around(table, lost.file.info, waiter):

@@ -3,7 +3,8 @@
 View T takes page p from file F. Another file G that holds p holds the same version of it if no transaction between
 the ends of F and G changed p: F.max <= G.max <= H, where H >= T is the last TXID up to which known files, without a
 gap, lack p (the view itself proves it up to T); or G.max < F.max, and known files that lack p cover all between.
-Sizes and checksums prove nothing, and neither does a file nobody has the page numbers of.
+Sizes and checksums prove nothing, and neither does a file nobody has the page numbers of, or one that left the page
+out because the database was shorter then.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,11 @@ class KnownFile:
 
 def replacements(pgno: int, place: Place, txid: int, known: Sequence[KnownFile]) -> list[Place]:
     """Return places that hold the same version of a page as `place` does in the view at `txid`, best first."""
-    lacking = sorted((k.file.info for k in known if pgno not in k.index), key=lambda info: info.min_txid)
+    lacking = sorted(
+        # A file that ends with a shorter database lacks the page too, and says nothing of what came before that.
+        (k.file.info for k in known if pgno <= k.file.header.commit and pgno not in k.index),
+        key=lambda info: info.min_txid,
+    )
     spans = [(info.min_txid, info.max_txid) for info in lacking]
     newest = reach(txid, spans)
     ours = place.file.info.max_txid

@@ -1,4 +1,4 @@
-"""A primary in this process: a real SQLite database whose committed states become LTX files, quickly and always the same.
+"""A primary in this process: a real SQLite database whose committed states become LTX files, quickly, always the same.
 
     primary = Primary(client, page_size=512)
     primary.commit("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")     # one level-0 file, one TXID

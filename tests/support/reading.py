@@ -20,7 +20,7 @@ _numbers = count(1)
 
 
 @contextmanager
-def followed(client: ReplicaClient, **options: Any) -> Iterator[litestream.ReadReplica]:
+def followed(client: ReplicaClient, **options: Any) -> Iterator[litestream.ReadReplica]:  # noqa: ANN401
     """A registered replica that only the test polls."""
     name = f"followed-{next(_numbers)}"
     with litestream.register_read_replica(name, client, **{"poll_interval_s": NEVER_S, **options}) as replica:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import apsw
 import pytest
 
-import litestream
 from replication.client.memory import MemoryReplicaClient
 from replication.errors import NoSnapshotsError
 from tests.support.primary import Primary
-from tests.support.reading import assert_same, begin, connect, followed, image_of, opened, pager_image_of
+from tests.support.reading import assert_same, followed, image_of, opened
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT {} UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 
