@@ -63,9 +63,11 @@ class PageCache:
         """Hold a page, and put it into the view's front."""
         if len(page) > self.max_size:
             return
-        cached = _Cached(page, (pgno - 1) * len(page))
+        key = (place.file, place.start)
         with self._lock:
-            self._pages[(place.file, place.start)] = cached
+            cached = self._pages.get(key)  # another thread may have loaded it too, and fronts may show that one
+            if cached is None:
+                cached = self._pages[key] = _Cached(page, (pgno - 1) * len(page))
             self._show(view, pgno, cached)
 
     def clear(self) -> None:

@@ -52,7 +52,7 @@ class ReplicaFile:
         self._patched = b""
         self._handle: int | None = None  # the sqlite3 pointer of the connection
         self._connection: ref[apsw.Connection] | None = None
-        self.replica.pins.add(self)
+        self.replica.add_pin(self)
 
     def __repr__(self) -> str:
         return f"<ReplicaFile pinned={self.pinned!r} target={self.target!r}>"
@@ -146,9 +146,10 @@ class ReplicaFile:
         try:
             if pinned is not None:
                 self._read_page_one(0, 0)  # it may move to a newer view, and the size must be that one's
-            return self.view.size
+            size = self.view.size
         except LitestreamError as error:
             raise read_error(error) from error
+        return size
 
     def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802
         """Answer pragmas, and note which connection this file belongs to."""
@@ -188,7 +189,7 @@ class ReplicaFile:
     def xClose(self) -> None:  # noqa: N802
         """Let go of the replica; the last one to do so ends its poller."""
         self.abandon()
-        self.replica.pins.discard(self)
+        self.replica.drop_pin(self)
         self.replica.stats.count("cache_hits", self.hits)
         self.use.release()
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from logging import Logger
 from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from replication.client.base import ReplicaClient
 from replication.clock import SYSTEM_CLOCK, Clock
@@ -61,7 +61,7 @@ class SharedReplica:
         self.cache = PageCache(options.cache_size)
         self.fetcher = Fetcher(self.client, client.type, options.timeout_s, clock)
         self.clock = clock
-        self.pins: WeakSet[Pin] = WeakSet()
+        self._pins: WeakValueDictionary[int, Pin] = WeakValueDictionary()
         self.limits_staleness = options.max_staleness_s is not None
         self.poll_interval_s = options.poll_interval_s
         self.error: LitestreamError | None = None
@@ -115,6 +115,18 @@ class SharedReplica:
         """Seconds since the last successful poll, -1 before the first."""
         last_poll = self._last_poll
         return -1.0 if last_poll is None else self.clock.monotonic() - last_poll
+
+    def add_pin(self, pin: Pin) -> None:
+        """Know an open file."""
+        self._pins[id(pin)] = pin
+
+    def drop_pin(self, pin: Pin) -> None:
+        """Forget a file that was closed."""
+        self._pins.pop(id(pin), None)
+
+    def pins(self) -> list[Pin]:
+        """Return the open files; others may be opened and closed meanwhile."""
+        return [pin for found in self._pins.valuerefs() if (pin := found()) is not None]
 
     def check_process(self) -> None:
         """Raise in a forked child.
@@ -212,7 +224,7 @@ class SharedReplica:
     def abandon(self) -> None:
         """Forget every view, in a forked child: what this replica runs on stayed in the parent."""
         self.current = None
-        for pin in list(self.pins):
+        for pin in self.pins():
             pin.abandon()
 
     def close(self) -> None:
@@ -250,7 +262,7 @@ class SharedReplica:
             self.current = view
             self._published.notify_all()
         # A file that is just about to pin the view before this one is not seen, so that view counts as pinned.
-        pinned = [one.txid for pin in list(self.pins) if (one := pin.pinned) is not None]
+        pinned = [one.txid for pin in self.pins() if (one := pin.pinned) is not None]
         self.table.prune(min([view.txid if before is None else before.txid, *pinned]))
 
     def _failed(self, error: LitestreamError) -> None:

@@ -12,7 +12,7 @@ def stats_report(replica: SharedReplica) -> dict[str, object]:
         "cache": {
             "size": replica.cache.size,
             "max_size": max(replica.cache.max_size, 0),
-            "hits": stats.cache_hits + sum(pin.hits for pin in list(replica.pins)),
+            "hits": stats.cache_hits + sum(pin.hits for pin in replica.pins()),
             "misses": stats.cache_misses,
         },
         "prefetch": {"prefetched": 0, "used": 0, "wasted": 0},

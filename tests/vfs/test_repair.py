@@ -210,7 +210,7 @@ def test_a_snapshot_newer_than_the_view_serves_only_the_pages_that_did_not_chang
         assert list(connection.execute("SELECT body FROM item WHERE id = 200")) == expected
         with pytest.raises(apsw.BusyError, match="no longer in the replica") as caught:
             connection.execute("SELECT body FROM item WHERE id = 500").fetchall()
-        assert caught.value.extendedresult == apsw.SQLITE_BUSY_SNAPSHOT
+        assert caught.value.extendedresult == apsw.SQLITE_BUSY_SNAPSHOT  # type: ignore[attr-defined]
         connection.execute("ROLLBACK")
         replica.poll()
         assert_same(image_of(connection), primary.image)
@@ -218,23 +218,26 @@ def test_a_snapshot_newer_than_the_view_serves_only_the_pages_that_did_not_chang
 
 def test_a_file_lost_under_an_old_view_does_not_make_the_newest_one_anew(primary: Primary) -> None:
     client = FaultyClient(primary.client)
-    with followed(client, cache_size=-1) as replica:
-        with opened(replica, sqlite_cache=False) as old, opened(replica) as new:
-            begin(old)
-            primary.commit("VACUUM", full=True)
-            replica.poll()
-            begin(new)
-            pinned = file_of(new).pinned
-            new.execute("COMMIT")
-            primary.compact(1, end=3)
-            primary.client.delete_ltx_files([info for info in primary.client.ltx_files(0) if info.max_txid <= 3])
-            assert_same(image_of(old), primary.images[3])
-            assert replica.stats()["repairs"]
-            client.clear_calls()
-            replica.poll()
-            begin(new)
-            assert file_of(new).pinned is pinned
-            assert client.count("ltx_files") == 1
+    with (
+        followed(client, cache_size=-1) as replica,
+        opened(replica, sqlite_cache=False) as old,
+        opened(replica) as new,
+    ):
+        begin(old)
+        primary.commit("VACUUM", full=True)
+        replica.poll()
+        begin(new)
+        pinned = file_of(new).pinned
+        new.execute("COMMIT")
+        primary.compact(1, end=3)
+        primary.client.delete_ltx_files([info for info in primary.client.ltx_files(0) if info.max_txid <= 3])
+        assert_same(image_of(old), primary.images[3])
+        assert replica.stats()["repairs"]
+        client.clear_calls()
+        replica.poll()
+        begin(new)
+        assert file_of(new).pinned is pinned
+        assert client.count("ltx_files") == 1
 
 
 def test_page_1_of_a_view_nobody_read_from_yet_is_taken_from_a_newer_one(primary: Primary) -> None:
