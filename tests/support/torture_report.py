@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STALENESS_LIMIT_S = 5.0
-SNAPSHOT_GONE_SHARE = 0.1  # of the long transactions, at fast levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +75,13 @@ class TortureReport:
         lines += [f"  stuck: {name}" for name in self.stuck]
         return "\n".join(lines)
 
-    def problems(self, minimum: Minimum, *, snapshots_may_go: bool) -> list[str]:
+    def problems(self, minimum: Minimum, *, gone_share: float) -> list[str]:
         """Return what is not as it has to be.
 
-        `snapshots_may_go` grants one in ten long transactions SQLITE_BUSY_SNAPSHOT, none when there are fewer than
-        ten: their files may be deleted and no other hold the same version.
+        `gone_share` is the share of the long transactions, rounded down, that may meet SQLITE_BUSY_SNAPSHOT: their
+        files may be deleted and no other hold the same version.
         """
-        granted = int(self.long_total * SNAPSHOT_GONE_SHARE) if snapshots_may_go else 0
+        granted = int(self.long_total * gone_share)
         found = {
             f"{self.restored}": bool(self.restored),
             f"{self.failed} short transactions failed": self.failed > 0,
@@ -103,7 +102,7 @@ class TortureReport:
         }
         return [text for text, holds in found.items() if holds]
 
-    def check(self, minimum: Minimum, *, snapshots_may_go: bool = False) -> None:
+    def check(self, minimum: Minimum, *, gone_share: float = 0.0) -> None:
         """Fail unless everything is as it has to be, with the whole summary."""
-        problems = self.problems(minimum, snapshots_may_go=snapshots_may_go)
+        problems = self.problems(minimum, gone_share=gone_share)
         assert not problems, "\n".join([*problems, self.summary()])

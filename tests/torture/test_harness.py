@@ -33,7 +33,7 @@ SOUND = TortureReport(
 
 
 def test_a_sound_run_has_no_problems() -> None:
-    assert SOUND.problems(MINIMUM, snapshots_may_go=False) == []
+    assert SOUND.problems(MINIMUM, gone_share=0) == []
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_a_sound_run_has_no_problems() -> None:
     ],
 )
 def test_each_planted_finding_is_a_problem(planted: TortureReport) -> None:
-    assert len(planted.problems(MINIMUM, snapshots_may_go=True)) == 1
+    assert len(planted.problems(MINIMUM, gone_share=0.1)) == 1
 
 
 def test_one_long_transaction_in_ten_may_lose_its_files_only_where_that_is_granted() -> None:
     lost = replace(SOUND, long_ok=18, long_snapshot_gone=2)
-    assert lost.problems(MINIMUM, snapshots_may_go=True) == []
-    assert len(lost.problems(MINIMUM, snapshots_may_go=False)) == 1
+    assert lost.problems(MINIMUM, gone_share=0.1) == []
+    assert len(lost.problems(MINIMUM, gone_share=0)) == 1
 
 
 def test_fewer_than_ten_long_transactions_may_lose_none() -> None:
     lost = replace(SOUND, long_ok=8, long_snapshot_gone=1)
-    assert len(lost.problems(MINIMUM, snapshots_may_go=True)) == 1
+    assert len(lost.problems(MINIMUM, gone_share=0.1)) == 1
 
 
 def test_a_tally_keeps_the_last_instant_of_each_run_of_txids_and_counts_steps_back() -> None:
