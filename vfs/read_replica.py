@@ -12,6 +12,7 @@ from replication.errors import UnavailableError, UsageError
 from replication.position import TXID, format_txid, parse_txid
 from replication.restore.points import RestorePoint
 from vfs.registry import SHARED_REPLICAS, SharedUse, Source
+from vfs.replica import SharedReplica
 from vfs.stats_report import stats_report
 from vfs.uri import Options
 from vfs.waiter import Waiter
@@ -47,13 +48,10 @@ class ReadReplica:
         self._closed = False  # guarded by _lock
 
     def __repr__(self) -> str:
-        use, name = self._use, shown_name(self.name)
-        if self._closed:
-            return f"<ReadReplica {name} closed>"
-        if use is None or not use.replica.started:
-            return f"<ReadReplica {name} not opened yet>"
-        replica = use.replica
-        view = replica.view
+        name, replica = shown_name(self.name), self._opened()
+        view = None if replica is None else replica.current
+        if replica is None or view is None:
+            return f"<ReadReplica {name} {'closed' if self._closed else 'not opened yet'}>"
         return (
             f"<ReadReplica {name} txid={format_txid(view.txid)} lag={replica.lag_s:.1f}s pages={view.commit} "
             f"cache={replica.cache.size / 2**20:.1f}/{replica.cache.max_size / 2**20:.1f} MiB>"
@@ -85,8 +83,8 @@ class ReadReplica:
     @property
     def lag_s(self) -> float:
         """Seconds since the last successful poll; -1 before the first."""
-        use = self._use
-        return -1.0 if use is None else use.replica.lag_s
+        replica = self._opened()
+        return -1.0 if replica is None else replica.lag_s
 
     @property
     def data_age_s(self) -> float:
@@ -97,13 +95,13 @@ class ReadReplica:
     @property
     def error(self) -> str:
         """What the last poll failed with; empty if it succeeded."""
-        use = self._use
-        return str(use.replica.error or "") if use else ""
+        replica = self._opened()
+        return "" if replica is None else str(replica.error or "")
 
     def stats(self) -> dict[str, object]:
-        """Return the counters of requests, bytes, cache and polls."""
-        use = self._use
-        return stats_report(use.replica) if use else {}
+        """Return the counters of requests, bytes, cache and polls; none before the first connection."""
+        replica = self._opened()
+        return {} if replica is None or not replica.started else stats_report(replica)
 
     def poll(self) -> TXID:
         """Ask the storage for newer files now, and return the TXID visible afterwards.
@@ -181,6 +179,13 @@ class ReadReplica:
             raise
         use.release()  # another thread was faster, or closed this meanwhile
         return held or self.open()
+
+    def _opened(self) -> SharedReplica | None:
+        """Return the replica if this or a connection has opened it."""
+        if self._closed:
+            return None
+        use = self._use
+        return SHARED_REPLICAS.find(self.source, self.options) if use is None else use.replica
 
     def reserve(self) -> bool:
         """Count a connection that is about to open, so that nothing closes before it; False if closed already."""

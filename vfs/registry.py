@@ -88,14 +88,7 @@ class SharedReplicas:
             UsageError: the URL is none of a replica.
 
         """
-        key = _Key(
-            source,
-            options.poll_interval_s,
-            options.cache_size,
-            options.timeout_s,
-            options.max_staleness_s,
-            os.getpid(),
-        )
+        key = _key(source, options)
         with self._lock:
             shared = self._shared.get(key)
             if shared is not None:
@@ -105,6 +98,12 @@ class SharedReplicas:
                 replica = SharedReplica(client, options, logger)
                 shared = self._shared[key] = _Shared(replica, TimeTraveller(replica), 1)
         return SharedUse(shared, lambda: self._release(key, shared))
+
+    def find(self, source: Source, options: Options) -> SharedReplica | None:
+        """Return the replica with these options if somebody uses it."""
+        with self._lock:
+            shared = self._shared.get(_key(source, options))
+        return None if shared is None else shared.replica
 
     def _release(self, key: _Key, shared: _Shared) -> None:
         with self._lock:
@@ -127,6 +126,17 @@ class SharedReplicas:
         self._lock = RLock()  # the parent may have held the old one
         for shared in self._shared.values():
             shared.replica.abandon()
+
+
+def _key(source: Source, options: Options) -> _Key:
+    return _Key(
+        source,
+        options.poll_interval_s,
+        options.cache_size,
+        options.timeout_s,
+        options.max_staleness_s,
+        os.getpid(),
+    )
 
 
 SHARED_REPLICAS = SharedReplicas()
