@@ -95,6 +95,18 @@ class LTXError(CorruptError):
         self.offset = offset
 
 
+class WALError(CorruptError):
+    """Do not retry: a WAL header or frame header breaks the format; `offset` is in bytes from the start of the WAL.
+
+    A WAL whose header is refused holds no frames: SQLite reads the database as if the WAL were empty.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None) -> None:
+        """Keep where in the WAL it was."""
+        super().__init__(message)
+        self.offset = offset
+
+
 class ChecksumMismatchError(CorruptError):
     """Do not retry: a checksum over stored bytes is not the stored checksum."""
 
@@ -103,3 +115,15 @@ class ChecksumMismatchError(CorruptError):
         super().__init__(message)
         self.expected = expected
         self.actual = actual
+
+
+class PrevFrameMismatchError(LitestreamError):
+    """Do not go on at that offset: the frame before it is not, or no longer, the one that was read; read anew.
+
+    `offset` is where the reading was to go on, in bytes from the start of the WAL.
+    """
+
+    def __init__(self, message: str, *, offset: int) -> None:
+        """Keep where the reading was to go on."""
+        super().__init__(message)
+        self.offset = offset
