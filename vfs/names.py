@@ -116,6 +116,8 @@ class ReadReplicas:
 
     def _after_fork(self) -> None:
         self._lock = RLock()  # the parent may have held the old one
+        for replica in self._named.values():
+            replica.after_fork()
 
 
 def check_source(source: object) -> None:

@@ -180,6 +180,10 @@ class ReadReplica:
         use.release()  # another thread was faster, or closed this meanwhile
         return held or self.open()
 
+    def after_fork(self) -> None:
+        """Replace what a thread of the parent may have held, in a forked child."""
+        self._lock = RLock()
+
     def _opened(self) -> SharedReplica | None:
         """Return the replica if this or a connection has opened it."""
         if self._closed:
