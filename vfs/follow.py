@@ -72,8 +72,10 @@ class Follower:
         """
         return self._anew(None, waiter, history=0, epoch=0)
 
-    def step(self, view: View, waiter: Waiter) -> Composed | None:
+    def step(self, view: View, waiter: Waiter, *, in_turn: bool = False) -> Composed | None:
         """Return the view after `view`, or None if nothing is new.
+
+        While nothing is new, a step `in_turn` may leave level 0 out, because the next one follows soon.
 
         Raises:
             PositionError: there are newer files, but a gap before them.
@@ -90,7 +92,7 @@ class Follower:
             if rebase:
                 composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
             else:
-                composed = self._advance(view, waiter)
+                composed = self._advance(view, waiter, idle=in_turn and self._idle)
         except LitestreamError as error:
             self._rebase |= rebase
             if isinstance(error, _WRONG_REPLICA):
@@ -100,8 +102,8 @@ class Follower:
         self._idle = composed is None
         return composed
 
-    def _advance(self, view: View, waiter: Waiter) -> Composed | None:
-        levels = self._schedule.next_levels(idle=self._idle)
+    def _advance(self, view: View, waiter: Waiter, *, idle: bool) -> Composed | None:
+        levels = self._schedule.next_levels(idle=idle)
         listing = self._list(levels, view.txid, waiter)
         if self._needs_all(listing, view.txid, waiter):
             listing = self._list_all(waiter)

@@ -172,8 +172,8 @@ class SharedReplica:
         """
         return self._pages.read(view, pgno, waiter)
 
-    def poll(self, waiter: Waiter) -> TXID:
-        """Ask the storage for newer files now, and return the TXID visible afterwards.
+    def poll(self, waiter: Waiter, *, in_turn: bool = False) -> TXID:
+        """Ask the storage for newer files now, and return the TXID visible afterwards; `in_turn` is as for `step`.
 
         Raises:
             LitestreamError: the poll failed; the view is as before, and `error` is set.
@@ -182,7 +182,7 @@ class SharedReplica:
         with self._turn(waiter):
             self.stats.count("polls")
             try:
-                composed = self._follower.step(self.view, waiter)
+                composed = self._follower.step(self.view, waiter, in_turn=in_turn)
             except InterruptedReadError:
                 raise  # the caller's wish, and nothing wrong with the storage
             except LitestreamError as error:
@@ -277,7 +277,7 @@ class SharedReplica:
                 self._wake.clear()
                 continue
             try:
-                self.poll(self.waiter(self._closed.is_set))
+                self.poll(self.waiter(self._closed.is_set), in_turn=True)
             except LitestreamError:
                 continue  # kept in `error`, logged, and tried again at the next interval
             except Exception as error:  # a poller that ended would leave its readers behind, in silence
