@@ -19,8 +19,11 @@ from vfs.waiter import Waiter
 WHOLE_SIZE = 64 * 1024
 """Files up to this size, in bytes, are fetched whole."""
 
-LEVEL_0_WHOLE_SIZE = 256 * 1024
-"""The same for level 0, whose files are the first to be deleted."""
+LEVEL_0_WHOLE_SIZE = 2**20
+"""The same for level 0, whose files are the first to be deleted: what was fetched before cannot be missed later."""
+
+FIRST_FILE_FACTOR = 4
+"""So much larger may a first file at level 0 be: it holds the whole database, and goes once there is a level 1."""
 
 HEAD_SIZE = 16 * 1024
 """How much is fetched of the start of a large file: the header, and in a snapshot the schema's first pages."""
@@ -88,10 +91,16 @@ class _Parts:
 
 
 def _ask(info: FileInfo, fetcher: Fetcher) -> _Parts:
-    if info.size <= (WHOLE_SIZE if info.level else LEVEL_0_WHOLE_SIZE):
+    if info.size <= _whole_size(info):
         return _Parts(info, fetcher.read(info), None)
     start = info.size - DEFAULT_ESTIMATED_PAGE_INDEX_SIZE
     return _Parts(info, fetcher.read(info, 0, HEAD_SIZE), fetcher.read(info, start, info.size))
+
+
+def _whole_size(info: FileInfo) -> int:
+    if info.level:
+        return WHOLE_SIZE
+    return LEVEL_0_WHOLE_SIZE * (FIRST_FILE_FACTOR if info.min_txid == 1 else 1)
 
 
 def _second_part(parts: _Parts, fetcher: Fetcher, waiter: Waiter) -> Future[bytes] | None:
