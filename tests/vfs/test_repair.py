@@ -163,7 +163,8 @@ MANY = (
 
 
 @pytest.fixture
-def primary() -> Iterator[Primary]:
+def primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]:
+    monkeypatch.setattr("vfs.load.LEVEL_0_WHOLE_SIZE", 256 * 1024)
     with Primary(MemoryReplicaClient(), page_size=1024) as primary:
         primary.commit(CREATE)
         primary.commit(MANY.format(1, 400))  # 360 KiB: too much to be held whole
