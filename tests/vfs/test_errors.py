@@ -4,7 +4,7 @@ Method: one table. Each case does something wrong; the table says which exceptio
 class of ours is its cause, which words the message must have, and how long it may take. Besides, no message of the
 whole chain of causes holds a key, nothing keeps running, and the same name and replica can be opened properly after.
 
-Planted bugs that these cases have caught: the name of an unknown replica shown with its keys, a message of urlsplit
+Bugs that these cases have caught: the name of an unknown replica shown with its keys, a message of urlsplit
 passed on, an unregistered name that kept threads, `find_file` without a result code, an error of a file that does not
 say which.
 """

@@ -159,6 +159,32 @@ for _ in range(6):
 assert rows(kept) == [(1,), (2,)]
 """
 
+LOCKED = """
+import threading
+from vfs.names import READ_REPLICAS
+from vfs.registry import SHARED_REPLICAS
+
+connection = litestream.connect(url, poll_interval_s=0.05)
+replica = litestream.register_read_replica("shop", url, poll_interval_s=0.05)
+assert replica.txid == 2
+locked, done = threading.Event(), threading.Event()
+def hold():
+    with READ_REPLICAS._lock, SHARED_REPLICAS._lock, replica._lock:
+        locked.set()
+        done.wait()
+holder = threading.Thread(target=hold)
+holder.start()
+locked.wait()
+def use():
+    litestream.unregister_read_replica("shop")
+    litestream.register_read_replica("shop", url)
+    assert rows(named()) == [(1,), (2,)]
+in_child(use)
+done.set()
+holder.join()
+assert rows(connection) == [(1,), (2,)]
+"""
+
 BOTH = {
     "what was registered before a fork works on both sides": REGISTERED_BEFORE,
     "what was open before a fork is refused in the child, and goes on in the parent": OPEN_BEFORE,
@@ -198,6 +224,10 @@ def test_with_s3(what: str, s3_server: S3Server) -> None:
 
 def test_a_child_opens_files_anew(good: Path) -> None:
     _run(ANEW, f"file://{good}")
+
+
+def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(good: Path) -> None:
+    _run(LOCKED, f"file://{good}")
 
 
 def test_a_child_is_told_that_s3_cannot_be_opened_anew(s3_server: S3Server) -> None:

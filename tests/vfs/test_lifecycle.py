@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import apsw
@@ -22,6 +22,7 @@ import pytest
 import litestream
 from replication.client.file import FileReplicaClient
 from replication.client.memory import MemoryReplicaClient
+from replication.client.url_parse import ReplicaURL
 from tests.support.faulty_client import FaultyClient
 from tests.support.s3_server import S3Server
 from tests.support.step_writer import StepWriter
@@ -139,6 +140,28 @@ def test_the_collector_may_close_a_replica_on_its_own_threads(good: Path) -> Non
     client.inner.ltx_files = collect_and_list  # type: ignore[method-assign,assignment]
     assert collected.wait(5), "the poller has asked, and closed its own replica"
     wait_until(lambda: set(threading.enumerate()) == before, "the threads", timeout_s=5)
+
+
+@pytest.mark.timeout(20)
+def test_the_collector_may_close_a_replica_while_another_is_being_opened(good: Path) -> None:
+    url = f"file://{good}"
+    circles: list[weakref.ref[apsw.Connection]] = []
+
+    def forget_a_connection(_url: ReplicaURL, _options: Mapping[str, object]) -> FileReplicaClient:
+        connection = litestream.connect(url)
+        circles.append(weakref.ref(connection))
+        circle: list[object] = [connection]
+        circle.append(circle)
+        del connection, circle
+        gc.collect()  # in the middle of whatever asked for a client
+        return FileReplicaClient(good)
+
+    litestream.register_replica_client("collecting", forget_a_connection)
+    connection = litestream.connect(f"collecting://{good}")
+    connection.close()
+    assert circles
+    assert all(forgotten() is None for forgotten in circles)
+    assert not _replica_threads()
 
 
 def test_closing_does_not_wait_long_for_a_stuck_poll() -> None:
