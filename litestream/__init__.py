@@ -15,6 +15,7 @@ from vfs.vfs import LitestreamVFS, add_functions
 
 _MODULES = {
     "litestream.api": ("connect", "read_replica", "register_read_replica", "unregister_read_replica"),
+    "litestream.restore_api": ("restore",),
     "replication.client.base": ("ReplicaClient",),
     "replication.client.fetch": (
         "DEFAULT_ESTIMATED_PAGE_INDEX_SIZE",
@@ -47,6 +48,7 @@ _MODULES = {
     "replication.ltx.file_info": ("FileInfo",),
     "replication.ltx.name": ("ltx_dir", "ltx_file_path", "ltx_level_dir"),
     "replication.position": ("Pos", "TXID", "format_txid", "parse_txid"),
+    "replication.restore.options": ("DEFAULT_RESTORE_PARALLELISM", "RestoreResult"),
     "replication.restore.points": ("RestorePoint",),
     "replication.restore.source": ("calc_restore_plan",),
     "vfs.read_replica": ("ReadReplica",),

@@ -1,4 +1,5 @@
 from litestream.api import connect, read_replica, register_read_replica, unregister_read_replica
+from litestream.restore_api import restore
 from replication.client.base import ReplicaClient
 from replication.client.fetch import (
     DEFAULT_ESTIMATED_PAGE_INDEX_SIZE,
@@ -31,6 +32,7 @@ from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
 from replication.ltx.name import ltx_dir, ltx_file_path, ltx_level_dir
 from replication.position import TXID, Pos, format_txid, parse_txid
+from replication.restore.options import DEFAULT_RESTORE_PARALLELISM, RestoreResult
 from replication.restore.points import RestorePoint
 from replication.restore.source import calc_restore_plan
 from vfs.read_replica import ReadReplica
@@ -43,6 +45,7 @@ __all__ = [
     "DEFAULT_CACHE_SIZE",
     "DEFAULT_ESTIMATED_PAGE_INDEX_SIZE",
     "DEFAULT_POLL_INTERVAL_S",
+    "DEFAULT_RESTORE_PARALLELISM",
     "SNAPSHOT_LEVEL",
     "TXID",
     "VFS",
@@ -61,6 +64,7 @@ __all__ = [
     "ReadReplica",
     "ReplicaClient",
     "RestorePoint",
+    "RestoreResult",
     "S3ReplicaClient",
     "SnapshotGoneError",
     "StaleError",
@@ -83,5 +87,6 @@ __all__ = [
     "register_read_replica",
     "register_replica_client",
     "replica_client",
+    "restore",
     "unregister_read_replica",
 ]

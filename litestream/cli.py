@@ -9,13 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 
 import apsw
 import click
 
 import litestream
+from litestream.cli_options import Settings, verbose
+from litestream.cli_restore import restore
 from litestream.output import WRITERS, Row, Writer
 from replication.errors import LitestreamError
 
@@ -29,7 +30,6 @@ LATER = (
     "register",
     "replicate",
     "reset",
-    "restore",
     "serve",
     "shell",
     "start",
@@ -51,13 +51,6 @@ STEPS_BETWEEN_SIGNALS = 10_000
 _HISTORY = "SELECT txid, time, level, min_txid, size FROM litestream_history"
 
 
-@dataclass(slots=True)
-class _Settings:
-    """What holds for every command."""
-
-    verbose: bool = False
-
-
 class _Commands(click.Group):
     """The commands there are, and those that are still to come."""
 
@@ -76,20 +69,6 @@ def _later(name: str) -> click.Command:
     return click.Command(name, callback=refuse, context_settings=settings, add_help_option=False)
 
 
-def _set_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's way
-    if value:
-        context.ensure_object(_Settings).verbose = True
-
-
-def _verbose(command: Callable[..., None]) -> Callable[..., None]:
-    """Let `-v` stand before a command's name and after it."""
-    text = "Show where an error comes from."
-    option = click.option(
-        "-v", "--verbose", is_flag=True, is_eager=True, expose_value=False, callback=_set_verbose, help=text
-    )
-    return option(command)
-
-
 def _format(command: Callable[..., None]) -> Callable[..., None]:
     option = click.option(
         "--format", "form", type=click.Choice(list(WRITERS)), default="table", show_default=True, help="What to write."
@@ -98,7 +77,7 @@ def _format(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(NAME, cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@_verbose
+@verbose
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Read Litestream replicas of SQLite databases in place."""
@@ -112,7 +91,7 @@ def commands(context: click.Context) -> None:
 @click.option("--time", metavar="T", help="As it was just before then: 2026-01-31T12:00:00Z, -5m, '-2 days'.")
 @click.option("--txid", metavar="HEX", help="As it was at this TXID.")
 @_format
-@_verbose
+@verbose
 def query(url: str, sql: str, time: str | None, txid: str | None, form: str) -> None:
     """Run SQL on the replica at URL.
 
@@ -126,7 +105,7 @@ def query(url: str, sql: str, time: str | None, txid: str | None, form: str) -> 
 @commands.command()
 @click.argument("url")
 @_format
-@_verbose
+@verbose
 def history(url: str, form: str) -> None:
     """List the TXIDs and instants at which the replica at URL can be read, oldest first."""
     with closing(litestream.connect(url)) as connection:
@@ -134,15 +113,18 @@ def history(url: str, form: str) -> None:
 
 
 @commands.command()
-@_verbose
+@verbose
 def version() -> None:
     """Show the version."""
     click.echo(installed_version(NAME))
 
 
+commands.add_command(restore)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (those of the process if None) name, and return the exit code."""
-    settings = _Settings()
+    settings = Settings()
     try:
         # Without standalone mode click gives back its exit code, and leaves errors to us.
         return int(commands.main(arguments, prog_name=NAME, standalone_mode=False, obj=settings) or 0)
