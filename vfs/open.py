@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import apsw
 
@@ -75,6 +76,8 @@ def _reserve(name: str, registered: ReadReplica | None, options: Options) -> Rea
             hint = "it looks like a URI, so open it with the flag SQLITE_OPEN_URI"
         elif is_url(name):
             hint = "it looks like a replica's URL, which litestream.connect() opens"
+        elif Path(name).is_absolute():
+            hint = f"a file beside the replica (ATTACH, VACUUM INTO) needs a URI that says so, 'file:{name}?vfs=unix'"
         msg = f"no read replica named {shown_name(name)!r} is registered: {hint}"
         raise UsageError(msg)
     if options.replica_url is None:

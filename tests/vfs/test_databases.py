@@ -1,6 +1,8 @@
 """Databases of every kind, and replicas whose history starts over. Method: compare with what the primary committed."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import apsw
 import pytest
@@ -100,3 +102,19 @@ def test_a_wiped_replica_shows_its_error_until_it_is_there_again(primary: Primar
             replica.poll()
         assert replica.error == ""
         same_everywhere(primary, connection)
+
+
+def test_a_replica_is_copied_to_a_local_file_by_naming_its_vfs(tmp_path: Path) -> None:
+    with Primary(MemoryReplicaClient(), page_size=1024) as primary:
+        primary.commit("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+        primary.commit("INSERT INTO item (body) VALUES (noise(1, 300))")
+        with followed(primary.client) as replica, opened(replica) as connection:
+            copy = tmp_path / "copy.db"
+            with pytest.raises(apsw.CantOpenError, match=r"vfs=unix"):
+                connection.execute(f"VACUUM INTO '{copy}'")
+            connection.execute(f"VACUUM INTO 'file:{copy}?vfs=unix'")
+            with closing(apsw.Connection(str(copy))) as local:
+                assert (
+                    local.execute("SELECT id, body FROM item").get
+                    == connection.execute("SELECT id, body FROM item").get
+                )
