@@ -34,11 +34,11 @@ class StepWriter:
         self._source = apsw.Connection(":memory:")
         self._source.execute(f"PRAGMA page_size = {page_size}")
 
-    def commit(self, sql: str) -> FileInfo:
-        """Run one step and store its file."""
+    def commit(self, sql: str, *, level: int = 0) -> FileInfo:
+        """Run one step and store its file; a first one may be stored as a snapshot, which is not fetched whole."""
         with self._source:
             self._source.execute(sql)
-        return self.store()
+        return self.store(level=level)
 
     def store(self, *, level: int = 0, whole: bool = False) -> FileInfo:
         """Store what changed since the last file, or with `whole` a snapshot of everything up to now."""

@@ -23,6 +23,7 @@ import litestream
 from replication.client.file import FileReplicaClient
 from replication.client.memory import MemoryReplicaClient
 from replication.client.url_parse import ReplicaURL
+from replication.levels import SNAPSHOT_LEVEL
 from tests.support.faulty_client import FaultyClient
 from tests.support.s3_server import S3Server
 from tests.support.step_writer import StepWriter
@@ -345,7 +346,8 @@ def _stuck_storage() -> FaultyClient:
     client = FaultyClient(MemoryReplicaClient())
     StepWriter(client).commit(
         "CREATE TABLE item (id INTEGER PRIMARY KEY, body BLOB); WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n"
-        " WHERE i < 200) INSERT INTO item SELECT i, randomblob(3000) FROM n"
+        " WHERE i < 200) INSERT INTO item SELECT i, randomblob(3000) FROM n",
+        level=SNAPSHOT_LEVEL,
     )
     return client
 
