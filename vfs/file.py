@@ -223,12 +223,13 @@ class ReplicaFile:
                 break
             except SnapshotGoneError as error:
                 # BUSY here would make SQLite call the busy handler for as long as that likes; nothing of the pinned
-                # view was used yet, so a newer one is as good.
-                if not self._untouched or self.target is not None:
+                # view was used yet, so a newer one is as good. At open nothing is pinned.
+                if self.target is not None or (self.pinned is not None and not self._untouched):
                     raise UnavailableError(str(error)) from error
                 self.replica.poll(self.waiter())
-                self.pinned = self.replica.view
-                self._front = self.pinned.pages
+                if self.pinned is not None:
+                    self.pinned = self.replica.view
+                    self._front = self.pinned.pages
         else:
             msg = f"page 1 vanished from {MAX_MOVES} views in a row"
             raise UnavailableError(msg)
