@@ -195,7 +195,12 @@ class SharedReplica:
         return self.view.txid
 
     def wait_for(self, txid: TXID, waiter: Waiter) -> bool:
-        """Wait until a TXID is visible, and say whether it is; the waiter's time limit ends the wait."""
+        """Wait until a TXID is visible, and say whether it is; the waiter's time limit ends the wait.
+
+        The poller looks once more at once, and then as often as it does.
+        """
+        if self.view.txid < txid:
+            self._wake.set()
         with self._published:
             while self.view.txid < txid and waiter.remaining_s:
                 self._published.wait(min(0.05, waiter.remaining_s))
@@ -272,12 +277,13 @@ class SharedReplica:
         self.error = error
 
     def _poll_until_closed(self) -> None:
-        while not self._closed.is_set():
-            if self._wake.wait(self.poll_interval_s):
-                self._wake.clear()
-                continue
+        while True:
+            woken = self._wake.wait(self.poll_interval_s)
+            self._wake.clear()
+            if self._closed.is_set():
+                return
             try:
-                self.poll(self.waiter(self._closed.is_set), in_turn=True)
+                self.poll(self.waiter(self._closed.is_set), in_turn=not woken)
             except LitestreamError:
                 continue  # kept in `error`, logged, and tried again at the next interval
             except Exception as error:  # a poller that ended would leave its readers behind, in silence

@@ -107,16 +107,24 @@ def test_an_implicit_read_replica_knows_what_its_connections_know(tmp_path: Path
     assert repr(replica) == f"<ReadReplica {url} closed>"
 
 
-def test_wait_for_returns_as_soon_as_the_txid_is_visible(shop: Shop) -> None:
+def test_wait_for_looks_at_once_and_returns_as_soon_as_the_txid_is_visible(shop: Shop) -> None:
     assert shop.replica.wait_for(2, timeout_s=0) == 2
     assert shop.replica.wait_for("1", timeout_s=0) == 2
     shop.insert()
-    poll = threading.Timer(0.2, shop.replica.poll)
-    poll.start()
     began = time.monotonic()
-    assert shop.replica.wait_for("0x3", timeout_s=10) == 3
+    assert shop.replica.wait_for("0x3", timeout_s=10) == 3, "nobody else polls in this hour"
+    assert time.monotonic() - began < 2
+
+    def later() -> None:
+        shop.insert()
+        shop.replica.poll()
+
+    writer = threading.Timer(0.2, later)
+    writer.start()
+    began = time.monotonic()
+    assert shop.replica.wait_for(4, timeout_s=10) == 4
     assert 0.1 < time.monotonic() - began < 2
-    poll.join()
+    writer.join()
 
 
 def test_wait_for_says_what_it_waited_for_and_why(shop: Shop) -> None:
@@ -124,7 +132,7 @@ def test_wait_for_says_what_it_waited_for_and_why(shop: Shop) -> None:
     with pytest.raises(litestream.UnavailableError, match=rf"{9:016x} was not visible within 0.2 s.*{2:016x}"):
         shop.replica.wait_for(9, timeout_s=0.2)
     assert 0.15 < time.monotonic() - began < 1.2
-    shop.client.fail("ltx_files", litestream.UnavailableError("the line is down"))
+    shop.client.fail("ltx_files", litestream.UnavailableError("the line is down"), times=None)
     with pytest.raises(litestream.UnavailableError):
         shop.replica.poll()
     with pytest.raises(litestream.UnavailableError, match="the line is down"):
