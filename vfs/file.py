@@ -226,7 +226,8 @@ class ReplicaFile:
                 # view was used yet, so a newer one is as good. At open nothing is pinned.
                 if self.target is not None or (self.pinned is not None and not self._untouched):
                     raise UnavailableError(str(error)) from error
-                self.replica.poll(self.waiter())
+                if self.replica.current is view:
+                    self.replica.poll(self.waiter())  # as the read just did, but a failure is this one's too
                 if self.pinned is not None:
                     self.pinned = self.replica.view
                     self._front = self.pinned.pages

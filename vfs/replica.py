@@ -10,6 +10,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from logging import Logger
 from threading import Condition, Event, Lock, Thread, current_thread
 from typing import Protocol
@@ -17,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from replication.client.base import ReplicaClient
 from replication.clock import SYSTEM_CLOCK, Clock
-from replication.errors import LitestreamError, StaleError, UsageError
+from replication.errors import LitestreamError, SnapshotGoneError, StaleError, UsageError
 from replication.position import TXID, format_txid
 from vfs.cache import PageCache
 from vfs.compose import Composed
@@ -170,7 +171,13 @@ class SharedReplica:
             LitestreamError: as `PageSource.read`.
 
         """
-        return self._pages.read(view, pgno, waiter)
+        try:
+            return self._pages.read(view, pgno, waiter)
+        except SnapshotGoneError:
+            if view is self.current:  # the next transaction would pin it again, and fail again
+                with suppress(LitestreamError):  # a poll keeps its error itself
+                    self.poll(waiter)
+            raise
 
     def poll(self, waiter: Waiter, *, in_turn: bool = False) -> TXID:
         """Ask the storage for newer files now, and return the TXID visible afterwards; `in_turn` is as for `step`.
