@@ -1,8 +1,8 @@
 """The page cache: its bound, whatever threads do, its fronts, and the second chance.
 
 Method: a model of fronts (each page in one is the very object the cache holds) checked after random use. Bugs once
-planted and caught here: a page in a front that the cache let go of; a changed page left in the front of the next view; a
-page kept by its number alone.
+planted and caught here: a page in a front that the cache let go of; a changed page left in the front of the next view;
+a page kept by its number alone.
 """
 
 import random

@@ -36,7 +36,7 @@ def test_a_file_on_top_says_which_pages_changed_and_keeps_the_epoch() -> None:
     composed = compose(
         [loaded(2, 2, [2], commit=3), loaded(3, 3, [3], commit=3)], before, history=0, epoch=before.epoch
     )
-    assert composed.changed == {2, 3}
+    assert composed.changed == frozenset({2, 3})
     assert composed.view.epoch == before.epoch
 
 

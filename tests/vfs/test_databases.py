@@ -231,12 +231,19 @@ def test_a_restored_primary_with_the_same_cookie_and_other_columns_is_followed(p
         same_everywhere(primary, connection)
 
 
-def test_time_travel_between_equal_cookies_and_other_columns_reads_the_right_ones(primary: Primary) -> None:
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_time_travel_between_equal_cookies_and_other_columns_reads_the_right_ones(
+    primary: Primary,
+    snapshots: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     primary.commit(CREATE)
     primary.commit(*PAIRS)
     primary.restore_back(1)
     primary.commit(*OTHER_PAIRS)
     assert cookie(primary, 2) == cookie(primary, 4)
+    if snapshots:
+        primary.snapshot(2)
+        primary.snapshot(4)
     with followed(primary.client) as replica, opened(replica) as connection:
         for txid in (2, 4, 2, 4):
             connection.pragma("litestream_txid", f"{txid:x}")

@@ -1,5 +1,8 @@
-"""The stack of layers against a dict. Bugs once planted and caught here: an older layer over a newer one; a base not cut
-when the database shrinks; pages beyond a shrink that come back when it grows."""
+"""The stack of layers against a dict.
+
+Bugs once planted and caught here: an older layer over a newer one; a base not cut when the database shrinks; pages
+beyond a shrink that come back when it grows.
+"""
 
 import numpy as np
 import pytest

@@ -162,6 +162,11 @@ MANY = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _little_is_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfs.load.LEVEL_0_WHOLE_SIZE", 128 * 1024)
+
+
 @pytest.fixture
 def primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]:
     monkeypatch.setattr("vfs.load.LEVEL_0_WHOLE_SIZE", 256 * 1024)
