@@ -1,4 +1,4 @@
-"""Following a replica whose levels move on in every order. Method: polls by hand, requests counted, results compared."""
+"""Following a replica whose levels move on in every order. Method: polls by hand, requests counted, pages compared."""
 
 import io
 from collections.abc import Iterator
