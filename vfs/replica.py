@@ -236,6 +236,7 @@ class SharedReplica:
     def abandon(self) -> None:
         """Forget every view, in a forked child: what this replica runs on stayed in the parent."""
         self.current = None
+        self.stats = Stats()  # a thread of the parent may have held the old one's lock, and closing a file counts
         for pin in self.pins():
             pin.abandon()
 

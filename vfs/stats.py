@@ -1,7 +1,7 @@
 """Counters of one replica."""
 
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import RLock
 
 
 @dataclass(slots=True)
@@ -16,7 +16,8 @@ class Stats:
     polls: int = 0
     poll_errors: int = 0
     repairs: int = 0
-    _lock: Lock = field(default_factory=Lock, repr=False)
+    # The garbage collector may close a file, which counts, in a thread that is counting.
+    _lock: RLock = field(default_factory=RLock, repr=False)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter, from any thread."""
