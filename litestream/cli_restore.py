@@ -110,19 +110,20 @@ def restore(
             raise
         click.echo("no matching backups found", err=as_json)
         return
+    txid_text = format_txid(result.txid) if result.txid else ""  # Litestream 0.3 had none
     if as_json:
         _write_json(
             {
                 "db_path": output,
                 "replica": _scheme(source),
-                "txid": format_txid(result.txid),
+                "txid": txid_text,
                 "duration_ms": round(result.duration_s * 1000),
                 "integrity_check": result.integrity_check,
             }
         )
     else:
         click.echo(
-            f"restored {output} at TXID {format_txid(result.txid)}: {result.pages:,} pages, "
+            f"restored {output}{txid_text and f' at TXID {txid_text}'}: {result.pages:,} pages, "
             f"{result.bytes_downloaded:,} bytes read from {result.files:,} files in {result.duration_s:.1f} s"
         )
 

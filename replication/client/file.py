@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
+from replication.client.file_v3 import FileV3Files
 from replication.client.open_files import OpenFile, OpenFiles
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
+from replication.client.v3 import V3Files
 from replication.clock import from_timestamp_ms
 from replication.errors import DeniedError, LitestreamError, LTXMissingError, UnavailableError, UsageError
 from replication.ltx.file_info import FileInfo
@@ -54,6 +56,11 @@ class FileReplicaClient(ReplicaClient):
     def path(self) -> Path:
         """The root directory."""
         return self._root
+
+    @property
+    def v3_files(self) -> V3Files:
+        """The files of Litestream 0.3 that lie there too."""
+        return FileV3Files(self._root, _errors)
 
     def init(self) -> None:
         """Check that the root, if there is one, is a directory."""

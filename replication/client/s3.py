@@ -17,6 +17,8 @@ from replication.client.s3_config import S3Config
 from replication.client.s3_requests import TIMESTAMP_KEY, Upload, get_range, head_timestamp, is_listed, list_all
 from replication.client.s3_store import S3Bucket, S3RequestError
 from replication.client.s3_time import format_timestamp, parse_timestamp
+from replication.client.s3_v3 import S3V3Files
+from replication.client.v3 import V3Files
 from replication.clock import from_timestamp_ms
 from replication.errors import DeniedError, LitestreamError, LTXMissingError, UsageError
 from replication.levels import LEVELS, check_level
@@ -59,6 +61,11 @@ class S3ReplicaClient(ReplicaClient):
     def config(self) -> S3Config:
         """The settings."""
         return self._config
+
+    @property
+    def v3_files(self) -> V3Files:
+        """The files of Litestream 0.3 that lie there too."""
+        return S3V3Files(self._bucket, self._config.path, self._get, self._list_error)
 
     def init(self) -> None:
         """Find credentials; no request is sent."""

@@ -60,7 +60,10 @@ class RestoreOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """What was restored: `txid` from how many `files`, to a database of how many `pages`."""
+    """What was restored: `txid` from how many `files`, to a database of how many `pages`.
+
+    `txid` is 0 where the files were those of Litestream 0.3, which knew none.
+    """
 
     output: Path
     txid: TXID

@@ -1,39 +1,33 @@
 """Restoring: from a replica to a database file that is there whole, or not at all.
 
-Every file of the plan is read whole and its checksum verified, in pieces that are read, decoded and written side by
-side; each page is written once, from the newest file that holds it. Where a file was deleted meanwhile, the restore
-plans again and keeps what is verified and still wanted: a page stays as it is when the file that it was written from
-is verified, and supplies it in the new plan too.
+A replica may hold files of Litestream 0.3 beside LTX files: the database is restored from those that lead further.
+(The Go program compares snapshots where an instant is asked for, and so prefers an old snapshot of 0.3 to LTX files
+that no snapshot was made of yet.)
 
 Source: litestream 0.5.17, replica.go, "Restore".
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from replication.client.base import ReplicaClient
-from replication.client.retry import RetryingClient
+from replication.client.retry import RetryingClient, RetryPolicy
+from replication.client.v3 import V3Files, v3_files_of
 from replication.clock import SYSTEM_CLOCK, Clock
-from replication.errors import LTXMissingError
+from replication.errors import DeniedError, NoSnapshotsError, TxNotAvailableError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
-from replication.ltx.header import HEADER_SIZE
-from replication.restore.assembly import Piece, drop_other_page_sizes, split, supplied_positions, supplying_files
-from replication.restore.copy import CopiedPiece, FileVerifier, PieceCopier, Task
-from replication.restore.load import LoadedFile, load_plan
+from replication.position import NO_TXID, TXID
+from replication.restore.assemble import Assembler
 from replication.restore.options import RestoreOptions, RestoreResult
 from replication.restore.progress import ThrottledProgress
 from replication.restore.source import calc_restore_plan
 from replication.restore.target import OutputFile, check_output
+from replication.restore.v3 import V3Restorer
+from replication.restore.v3_plan import V3Plan, check_contiguous, plan_v3
 from replication.restore.verify import check_integrity
-from replication.restore.workers import WorkerExecutor, Workers
-
-MAX_PLANS = 8
-"""How often a restore plans, when files keep being deleted while it runs."""
+from replication.restore.workers import WorkerExecutor
 
 
 def restore(
@@ -54,135 +48,87 @@ def restore(
     check_output(output, overwrite=options.overwrite)
     if not isinstance(client, RetryingClient):
         client = RetryingClient(client)
-    executor = None if client.is_local else WorkerExecutor(len(LEVELS))
-
-    def plans() -> Iterator[tuple[FileInfo, ...]]:
-        while True:
-            yield calc_restore_plan(client, options.txid, options.timestamp, executor=executor)
-
-    plan = plans()
-    first = next(plan)  # fails before anything is written
+    source = _choose(client, options)  # fails before anything is written
+    progress = ThrottledProgress(options.progress, clock)
     with OutputFile(output) as file:
-        assembler = _Assembler(client, file, options, clock)
-        files = _assemble(assembler, chain([first], plan))
-        page_size, commit = files[-1].header.page_size, files[-1].header.commit
-        file.truncate(commit * page_size)
+        if isinstance(source, _LTXSource):
+            written = source.write(client, file, options, progress)
+        else:
+            written = source.write(file, options, progress)
         file.sync()
         check_integrity(file.path, options.integrity_check)
         file.publish(overwrite=options.overwrite)
     return RestoreResult(
         output=output,
-        txid=files[-1].info.max_txid,
-        files=len(files),
-        bytes_downloaded=assembler.bytes_read,
-        pages=commit,
+        txid=written.txid,
+        files=written.files,
+        bytes_downloaded=written.bytes_read,
+        pages=written.pages,
         duration_s=clock.monotonic() - begin,
         integrity_check=options.integrity_check,
     )
 
 
-def _assemble(assembler: "_Assembler", plans: Iterator[tuple[FileInfo, ...]]) -> Sequence[LoadedFile]:
-    """Write the pages, planning again around files that are gone; return the files of the last plan."""
-    missing: LTXMissingError | None = None
-    for _ in range(MAX_PLANS):
-        try:
-            return assembler.run(next(plans))
-        except LTXMissingError as error:
-            missing = error
-    msg = f"files vanished while they were read, {MAX_PLANS} times in a row: {missing}"
-    raise LTXMissingError(msg) from missing
+@dataclass(frozen=True, slots=True)
+class _Written:
+    txid: TXID
+    files: int
+    bytes_read: int
+    pages: int
 
 
-class _Assembler:
-    """Writes the pages of one plan after another into the same file, until one plan is done.
+@dataclass(frozen=True, slots=True)
+class _LTXSource:
+    plan: Sequence[FileInfo]
 
-    `_written` says for each page the id of the verified file it was written from; 0 while that is not sure.
-    """
+    def write(
+        self, client: ReplicaClient, file: OutputFile, options: RestoreOptions, progress: ThrottledProgress
+    ) -> _Written:
+        assembler = Assembler(client, file, threads=options.parallelism, progress=progress)
+        files = assembler.assemble(self.plan, lambda: _plan(client, options))
+        header = files[-1].header
+        file.truncate(header.commit * header.page_size)
+        return _Written(header.max_txid, len(files), assembler.bytes_read, header.commit)
 
-    def __init__(self, client: ReplicaClient, output: OutputFile, options: RestoreOptions, clock: Clock) -> None:
-        self._client = client
-        self._output = output
-        self._threads = options.parallelism
-        self._progress = ThrottledProgress(options.progress, clock)
-        self._ids: dict[FileInfo, int] = {}  # from 1
-        self._page_size = 0  # before the first plan
-        self._written: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
-        self.bytes_read = 0
 
-    def run(self, plan: Sequence[FileInfo]) -> Sequence[LoadedFile]:
-        """Write the pages of a plan, and return the files they came from.
+@dataclass(frozen=True, slots=True)
+class _V3Source:
+    files: V3Files
+    plan: V3Plan
 
-        Raises:
-            LTXMissingError: a file is gone; what is done stays done.
+    def write(self, file: OutputFile, options: RestoreOptions, progress: ThrottledProgress) -> _Written:
+        check_contiguous(self.plan)
+        restorer = V3Restorer(self.files, file, options.parallelism, progress)
+        page_size = restorer.run(self.plan)
+        pages = file.path.stat().st_size // page_size
+        return _Written(NO_TXID, len(self.plan.files), restorer.bytes_read, pages)
 
-        """
-        files = drop_other_page_sizes(load_plan(self._client, plan, self._threads))
-        self.bytes_read += sum(file.bytes_read for file in files)
-        suppliers = supplying_files(files)
-        is_first = self._page_size == 0
-        written = self._written = self._carried_over(files[-1])
-        numbered = list(enumerate(files, 1))
-        waiting = {number: file for number, file in numbered if not self._is_done(number, file, suppliers)}
-        for number, file in waiting.items():
-            written[_supplied_pages(number, file, suppliers)] = 0
-        self._progress.begin(
-            sum(file.info.size for file in files),
-            sum(file.info.size for number, file in numbered if number not in waiting),
-        )
-        copier = PieceCopier(self._client, self._output.write, skip_zeros=is_first)
-        workers = Workers(copier.copy, _tasks(waiting, suppliers), threads=self._threads)
-        try:
-            self._take(workers, waiting, suppliers)
-        except LTXMissingError:
-            workers.stop()
-            workers.join()  # who is still writing would write over the pages of the next plan
+
+def _plan(client: ReplicaClient, options: RestoreOptions) -> Sequence[FileInfo]:
+    executor = None if client.is_local else WorkerExecutor(len(LEVELS))
+    return calc_restore_plan(client, options.txid, options.timestamp, executor=executor)
+
+
+def _choose(client: ReplicaClient, options: RestoreOptions) -> _LTXSource | _V3Source:
+    """Return what to restore from; Litestream 0.3 knew no TXIDs."""
+    v3_files = v3_files_of(client) if options.txid is None else None
+    try:
+        plan = _plan(client, options)
+    except (NoSnapshotsError, TxNotAvailableError):
+        v3_plan = _plan_v3(v3_files, options)
+        if v3_files is None or v3_plan is None:
             raise
-        finally:
-            workers.stop()
-        self._progress.end()
-        return files
-
-    def _take(
-        self, copied: Iterable[CopiedPiece], waiting: Mapping[int, LoadedFile], suppliers: NDArray[np.uint32]
-    ) -> None:
-        """Take what the workers did, until all files are verified."""
-        verifiers = {number: FileVerifier(file) for number, file in waiting.items()}
-        for piece in copied:
-            self.bytes_read += piece.bytes_read
-            self._progress.add(piece.stored_size)
-            if verifiers[piece.number].add(piece):
-                file = waiting[piece.number]
-                self._written[_supplied_pages(piece.number, file, suppliers)] = self._id(file)
-                self._progress.add(file.info.size - (file.index.end - HEADER_SIZE))
-
-    def _carried_over(self, last: LoadedFile) -> NDArray[np.uint32]:
-        """Return what is written already of the database that this file is the last of."""
-        header = last.header
-        carried = np.zeros(header.commit, dtype=np.uint32)
-        if self._page_size == header.page_size:
-            both = min(len(carried), len(self._written))
-            carried[:both] = self._written[:both]
-        self._page_size = header.page_size
-        return carried
-
-    def _is_done(self, number: int, file: LoadedFile, suppliers: NDArray[np.uint32]) -> bool:
-        """Say whether a file was verified before, and all that it supplies is written."""
-        if file.info not in self._ids:
-            return False
-        return bool((self._written[_supplied_pages(number, file, suppliers)] == self._id(file)).all())
-
-    def _id(self, file: LoadedFile) -> int:
-        return self._ids.setdefault(file.info, len(self._ids) + 1)
+        return _V3Source(v3_files, v3_plan)
+    try:
+        v3_plan = _plan_v3(v3_files, options)
+    except DeniedError:  # who may not look there has nothing there
+        v3_plan = None
+    if v3_files is not None and v3_plan is not None and v3_plan.newest > plan[-1].created_at:
+        return _V3Source(v3_files, v3_plan)
+    return _LTXSource(plan)
 
 
-def _tasks(files: Mapping[int, LoadedFile], suppliers: NDArray[np.uint32]) -> Iterator[Task]:
-    """Yield the pieces of files, those of low levels first: they are the first to be deleted."""
-    for number, file in sorted(files.items(), key=lambda item: item[1].info.level):
-        for piece in split(file.index, file.header.page_size):
-            yield Task(number, file, piece, suppliers)
-
-
-def _supplied_pages(number: int, file: LoadedFile, suppliers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return the indexes of the pages that a file supplies, counted from 0."""
-    everything = Piece(0, len(file.index))
-    return file.index.pgnos[supplied_positions(file, suppliers, number, everything)] - 1
+def _plan_v3(files: V3Files | None, options: RestoreOptions) -> V3Plan | None:
+    if files is None:
+        return None
+    return plan_v3(RetryPolicy().call(lambda: list(files.list())), options.timestamp)

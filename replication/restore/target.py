@@ -46,7 +46,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         UsageError: there is something already that must not be overwritten, or a directory.
 
     """
-    with _errors(output):
+    with writing(output):
         if output.is_dir():
             msg = f"expected the path of a file to restore to, got the directory {output}"
             raise UsageError(msg)
@@ -74,7 +74,7 @@ class OutputFile:
         """Make the file, empty, and the directories it lies in."""
         self._output = output
         self.path = output.with_name(output.name + TEMPORARY_SUFFIX)
-        with _errors(output):
+        with writing(output):
             output.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             self._file = _open_locked(self.path)
             os.truncate(self._file.number, 0)
@@ -91,7 +91,7 @@ class OutputFile:
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Write all the data at an offset; any thread may."""
-        with _errors(self._output):
+        with writing(self._output):
             view = memoryview(data)
             while view:
                 written = _pwrite(self._file.number, view, offset)
@@ -99,18 +99,18 @@ class OutputFile:
 
     def truncate(self, size: int) -> None:
         """Set the size, in bytes; what was never written is a hole."""
-        with _errors(self._output):
+        with writing(self._output):
             os.truncate(self._file.number, size)
 
     def sync(self) -> None:
         """Make what was written last."""
-        with _errors(self._output):
+        with writing(self._output):
             os.fsync(self._file.number)
 
     def publish(self, *, overwrite: bool) -> None:
         """Put the file in its place, for good."""
         check_output(self._output, overwrite=overwrite)
-        with _errors(self._output):
+        with writing(self._output):
             # Before the rename: an older database's WAL must never lie beside the new one.
             for sibling in _siblings(self._output):
                 sibling.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def _errors(output: Path) -> Iterator[None]:
+def writing(output: Path) -> Iterator[None]:
     """Give what the operating system says while writing `output` one of our classes."""
     try:
         yield

@@ -258,8 +258,8 @@ def test_what_is_no_database_fails_the_check(tmp_path: Path, replica: PageReplic
 
 def test_a_wal_mode_database_passes_its_check_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     source = apsw.Connection(str(tmp_path / "source?#%.db"))
-    source.execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
-    source.pragma("wal_checkpoint(TRUNCATE)")
+    source.execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").fetchall()
+    source.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     source.close()
     image = (tmp_path / "source?#%.db").read_bytes()
     assert image[18:20] == b"\x02\x02"
