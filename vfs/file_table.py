@@ -9,6 +9,7 @@ can stand in for one that vanished. Bytes of small files are held within a budge
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from threading import Lock
 
 from replication.ltx.file_info import FileInfo
@@ -53,7 +54,7 @@ class FileTable:
                 name = _name(one.file.info)
                 self._files[name] = one.file
                 self._known[name] = KnownFile(one.file, one.index)
-                if one.file.data is not None:
+                if one.file.data is not None and one.file not in self._held:
                     self._held[one.file] = len(one.file.data)
                     self._held_size += len(one.file.data)
             for files in (self._files, self._known):
@@ -63,6 +64,20 @@ class FileTable:
                 file, size = self._held.popitem(last=False)
                 file.data = None
                 self._held_size -= size
+
+    def unify(self, loaded: Iterable[LoadedFile]) -> list[LoadedFile]:
+        """Return the files, each as the object it is known by already, so that what is cached of it serves again."""
+        with self._lock:
+            return [self._as_known(one) for one in loaded]
+
+    def _as_known(self, one: LoadedFile) -> LoadedFile:
+        file = self._files.get(_name(one.file.info))
+        if file is None or file.info.identity != one.file.info.identity or file.header != one.file.header:
+            return one
+        file.gone = False
+        if file.data is None:
+            file.data = one.file.data
+        return replace(one, file=file)
 
     def known(self) -> list[KnownFile]:
         """Return the files whose page numbers are known, in order of arrival."""

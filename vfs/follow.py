@@ -116,7 +116,7 @@ class Follower:
             if not plan:
                 return None
             try:
-                loaded = load_files(plan, self._fetcher, waiter)
+                loaded = self.table.unify(load_files(plan, self._fetcher, waiter))
             except LTXMissingError as error:
                 missing, listing = error, self._list_all(waiter)
                 continue
@@ -141,6 +141,8 @@ class Follower:
             except LTXMissingError as error:
                 missing = error
                 continue
+            if view:
+                loaded = self.table.unify(loaded)
             composed = compose(loaded, None, history=history, epoch=epoch)
             composed.view.time = written_at(composed.view, listing, self._fetcher)
             if view and composed.view.txid == view.txid:

@@ -154,5 +154,5 @@ class PageSource:
             return False
         unknown = [info for info in infos if info.max_txid >= lost.min_txid and not table.knows(info)]
         unknown.sort(key=lambda info: abs(info.max_txid - lost.max_txid))
-        table.add(load_existing(unknown[:MAX_CANDIDATES], self._fetcher, waiter))
+        table.add(table.unify(load_existing(unknown[:MAX_CANDIDATES], self._fetcher, waiter)))
         return True

@@ -124,7 +124,7 @@ class TimeTraveller:
                 if not self._is_known(files, listing, table, waiter):
                     replica.poll(waiter)  # takes over the new history
                     continue
-                loaded = load_files(files, replica.fetcher, waiter)
+                loaded = table.unify(load_files(files, replica.fetcher, waiter))
             except LTXMissingError:
                 if attempt == MAX_PLANS:
                     raise

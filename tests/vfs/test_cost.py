@@ -45,7 +45,7 @@ def url(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def large_url(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same with a first file too large to be fetched whole."""
-    return make_replica(server, tmp_path_factory.mktemp("large"), "large", rows=4000)
+    return make_replica(server, tmp_path_factory.mktemp("large"), "large", rows=18_000)
 
 
 def make_replica(server: S3Server, directory: Path, path: str, *, rows: int) -> str:
@@ -172,3 +172,16 @@ def polls_of(replica: litestream.ReadReplica) -> int:
 
 
 READ_ONLY_URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+
+
+@pytest.mark.interop
+def test_an_instant_attached_to_another_shares_the_pages_they_have_in_common(server: S3Server, large_url: str) -> None:
+    with closing(litestream.connect(large_url, name="twice", poll_interval_s=LONG_S, cache_size=64 * 2**20)) as newest:
+        query = "SELECT sum(length(data)) FROM {}.item WHERE id <= 1000"
+        expected = newest.execute(query.format("main")).get
+        server.reset()
+        newest.execute(f"ATTACH 'file:twice?vfs=litestream&txid={FILES - 1:x}' AS earlier")
+        assert newest.execute(query.format("earlier")).get == expected
+        # The listing, the page indexes of five files (two parts of the large one), and no page at all.
+        assert counts(server) == {"LIST": 10, "GET": FILES}
+        assert newest.execute("SELECT litestream_txid('earlier')").get == f"{FILES - 1:016x}"
