@@ -127,3 +127,22 @@ class PrevFrameMismatchError(LitestreamError):
         """Keep where the reading was to go on."""
         super().__init__(message)
         self.offset = offset
+
+
+class NoCompactionError(LitestreamError):
+    """Nothing to do: the level below has no files beyond this level's newest, or the newest snapshot is up to date."""
+
+
+class CompactionTooEarlyError(LitestreamError):
+    """Call again after the level's next interval began: it was compacted in this one already."""
+
+
+class DBNotReadyError(LitestreamError):
+    """Call again after the database's first sync: nothing of it was read yet."""
+
+
+class ConflictError(LitestreamError):
+    """Stop writing, and find the other writer: a name that comes next in the replica holds other content already.
+
+    Whose history is to go on has to be decided; the other one needs a replica of its own, or a fresh start.
+    """
