@@ -116,7 +116,8 @@ def lock_page(page_size: int) -> int:
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def info_of(replica: PageReplica, txid: int) -> FileInfo:
