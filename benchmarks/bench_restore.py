@@ -6,6 +6,7 @@ snapshot, and level-0 files after it. Both outputs must be the same file. `pytho
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,7 @@ def make_replica(directory: Path, size: int) -> FileReplica:
 
 def run(command: list[str | Path], variables: dict[str, str]) -> Restore:
     """Run a program to its end, from a small process: the peak memory of a program counts that of its parent."""
+    os.sync()  # what was written before must not be written on its time
     done = subprocess.run(
         [sys.executable, "-c", _RUN, *command],
         cwd=PROJECT,
@@ -95,9 +97,9 @@ def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[
         GO: [find_program()],
     }
     restores: dict[str, list[Restore]] = {name: [] for name in urls}
-    for _ in range(rounds):
+    for number in range(rounds):
         hashes = set()
-        for name, url in urls.items():
+        for name, url in sorted(urls.items(), reverse=number % 2 == 1):
             output = directory / f"{name}.db"
             restores[name].append(run([*programs[name], "restore", "-force", "-o", output, url], variables))
             hashes.add(sha256(output))

@@ -24,6 +24,9 @@ from replication.restore.workers import Workers
 MAX_PLANS = 8
 """How often a restore plans, when files keep being deleted while it runs."""
 
+SYNC_SIZE = 64 * 2**20
+"""After so many bytes the output is synced, so that the disk is at work from early on, and the end comes sooner."""
+
 
 class Assembler:
     """Writes the pages of one plan after another into the same file, until one plan is done.
@@ -100,7 +103,12 @@ class Assembler:
     ) -> None:
         """Take what the workers did, until all files are verified."""
         verifiers = {number: FileVerifier(file) for number, file in waiting.items()}
+        unsynced = 0
         for piece in copied:
+            unsynced += piece.checked_size
+            if unsynced >= SYNC_SIZE:
+                self._output.sync()  # the workers go on meanwhile
+                unsynced = 0
             self.bytes_read += piece.bytes_read
             self._progress.add(piece.stored_size)
             if verifiers[piece.number].add(piece):

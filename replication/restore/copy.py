@@ -1,6 +1,5 @@
 """Copying one piece of a file into the output: read, decode, check, and write the pages that come from this file."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Semaphore
@@ -20,6 +19,9 @@ from replication.restore.read import read_exactly
 
 BATCH_SIZE = 256 * 1024
 """How many bytes of pages are decoded at once: what fits a processor's cache is fast."""
+
+MAX_DECODING = 2
+"""How many threads decode at once; more would wait for Python's lock, and cost those who have it."""
 
 Write = Callable[[memoryview, int], None]
 """Takes data and its offset in the output."""
@@ -49,14 +51,14 @@ class CopiedPiece:
 
 
 class PieceCopier:
-    """Copies pieces on several threads: all of them read side by side, and as many decode as there are processors."""
+    """Copies pieces on several threads: all of them read side by side, and a few of them decode."""
 
     def __init__(self, client: ReplicaClient, write: Write, *, skip_zeros: bool) -> None:
         """Read from a client; with `skip_zeros`, pages of zeros are not written."""
         self._client = client
         self._write = write
         self._skip_zeros = skip_zeros
-        self._decoding = Semaphore(os.cpu_count() or 1)
+        self._decoding = Semaphore(MAX_DECODING)
 
     def copy(self, task: Task) -> CopiedPiece:
         """Copy a piece.
