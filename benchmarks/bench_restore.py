@@ -36,7 +36,7 @@ start = time.perf_counter()
 silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
 _, status, usage = os.wait4(pid, 0)
-print(time.perf_counter() - start, usage.ru_maxrss)
+print(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
@@ -44,6 +44,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 @dataclass(frozen=True, slots=True)
 class Restore:
     seconds: float
+    cpu_s: float
     peak_mb: float
 
 
@@ -86,8 +87,8 @@ def run(command: list[str | Path], variables: dict[str, str]) -> Restore:
         check=True,
         env={**environment(), **variables},
     )
-    seconds, peak_kib = done.stdout.split()
-    return Restore(float(seconds), int(peak_kib) / 1024)
+    seconds, cpu_s, peak_kib = done.stdout.split()
+    return Restore(float(seconds), float(cpu_s), int(peak_kib) / 1024)
 
 
 def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[str, str]) -> None:
@@ -108,8 +109,9 @@ def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[
         assert len(hashes) == 1, "the outputs differ"
     print(f"  {size / 1e6:.0f} MB, medians of {rounds}")
     for name, found in restores.items():
-        seconds, peak = median(one.seconds for one in found), max(one.peak_mb for one in found)
-        print(f"  {name:6} {seconds:7.2f} s  {size / 1e6 / seconds:6.0f} MB/s  peak memory {peak:5.0f} MB")
+        seconds, cpu_s = median(one.seconds for one in found), median(one.cpu_s for one in found)
+        speed, peak = size / 1e6 / seconds, max(one.peak_mb for one in found)
+        print(f"  {name:6} {seconds:7.2f} s  {speed:6.0f} MB/s  processor {cpu_s:6.2f} s  peak memory {peak:5.0f} MB")
     if len(urls) > 1:
         ratio = median(b.seconds / a.seconds for a, b in zip(restores[OURS], restores[GO], strict=True))
         print(f"  {OURS} is {ratio:.1f} times as fast as {GO}")

@@ -104,6 +104,10 @@ def runs(positions: NDArray[np.intp], pgnos: NDArray[np.uint32]) -> Iterator[tup
     """Yield the parts (start, end exclusive) of `positions` that lie side by side in the file and in the database."""
     if len(positions) == 0:
         return
+    first, last = int(positions[0]), int(positions[-1])
+    if last - first == len(positions) - 1 == int(pgnos[last]) - int(pgnos[first]):  # all of them, as in a snapshot
+        yield 0, len(positions)
+        return
     beside = (np.diff(positions) == 1) & (np.diff(pgnos[positions].astype(np.int64)) == 1)
     cuts = (np.flatnonzero(~beside) + 1).tolist()
     yield from zip([0, *cuts], [*cuts, len(positions)], strict=True)

@@ -17,7 +17,7 @@ from replication.restore.assembly import Piece, count_pieces, runs, supplied_pos
 from replication.restore.load import LoadedFile
 from replication.restore.read import read_exactly
 
-BATCH_SIZE = 256 * 1024
+BATCH_SIZE = 512 * 1024
 """How many bytes of pages are decoded at once: what fits a processor's cache is fast."""
 
 MAX_DECODING = 2
@@ -82,6 +82,7 @@ class PieceCopier:
         header, index, piece = task.file.header, task.file.index, task.piece
         step = max(1, BATCH_SIZE // header.page_size)
         crc, checked_size, database_checksum, position = 0, 0, 0, 0
+        supplied = supplied_positions(task.file, task.suppliers, task.number, piece)
         for first in range(piece.first, piece.last, step):
             part = Piece(first, min(first + step, piece.last))
             offsets = index.offsets[part.first : part.last + 1]
@@ -93,7 +94,8 @@ class PieceCopier:
             checked_size += batch.checked_size
             if header.is_snapshot and header.tracks_checksums:
                 database_checksum ^= _database_checksum(batch, pgnos, header.page_size)
-            wanted = supplied_positions(task.file, task.suppliers, task.number, part)
+            start, end = np.searchsorted(supplied, (part.first - piece.first, part.last - piece.first))
+            wanted = supplied[start:end] - (part.first - piece.first)
             if self._skip_zeros:
                 wanted = _without_zeros(wanted, batch, np.diff(offsets), header.page_size)
             _write_pages(self._write, batch, wanted, pgnos, header.page_size)

@@ -29,9 +29,6 @@ from replication.restore.v3_plan import V3Plan, check_contiguous, plan_v3
 from replication.restore.verify import check_integrity
 from replication.restore.workers import WorkerExecutor
 
-LOCAL_PARALLELISM = 2
-"""As many threads as this at most read local files: they wait for nothing, and more would be in each other's way."""
-
 
 def restore(
     client: ReplicaClient, output: Path, options: RestoreOptions, *, clock: Clock = SYSTEM_CLOCK
@@ -87,7 +84,7 @@ class _LTXSource:
     def write(
         self, client: ReplicaClient, file: OutputFile, options: RestoreOptions, progress: ThrottledProgress
     ) -> _Written:
-        threads = min(options.parallelism, LOCAL_PARALLELISM) if client.is_local else options.parallelism
+        threads = 1 if client.is_local else options.parallelism  # local files wait for nothing
         assembler = Assembler(client, file, threads=threads, progress=progress)
         files = assembler.assemble(self.plan, lambda: _plan(client, options))
         header = files[-1].header
