@@ -1,0 +1,146 @@
+"""The database as it was at one place of the WAL: pages from the WAL where it has them, else from the database file.
+
+What makes it hold still. A read transaction T began before the WAL was scanned up to the place, and lives.
+
+- A page without a frame up to the place: T keeps checkpoints from copying newer frames to the database file.
+- A page with a frame: as long as the WAL is not started over, frames stay as they are.
+- The WAL may be started over once, if all its frames were in the database file when T began (see `primary`). Then the
+  database file has every page of the image, and T keeps it so. A start-over writes the header before any frame, so a
+  header that is unchanged after pages were read proves that they were whole; if it has changed, they are read again,
+  from the database file.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from replication.errors import WALError
+from replication.position import Pgno
+from replication.sync.wal_position import WALPosition
+from replication.wal.checksum import NO_SUMS
+from replication.wal.frame import WAL_FRAME_HEADER_SIZE, WALFrameHeader
+from replication.wal.header import WAL_HEADER_SIZE, Salts, WALHeader
+from replication.wal.page_map import PageMap
+from replication.wal.reader import WALReader
+
+READ_SIZE = 1 << 20
+"""How many bytes of pages are read at once, about."""
+
+NO_WAL = WALPosition(WAL_HEADER_SIZE, Salts(0, 0), NO_SUMS)
+"""The position in a WAL that has no valid header: to SQLite, one without frames."""
+
+
+class DatabaseFiles(Protocol):
+    """What a read transaction lets one read."""
+
+    def read_main(self, offset: int, size: int) -> bytes:
+        """Return bytes of the database file, as many as there are."""
+
+    def read_wal(self, offset: int, size: int) -> bytes:
+        """Return bytes of the WAL, as many as there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class WALScan:
+    """All that is committed in a WAL: where it ends, where each page is, and the page of the last frame."""
+
+    position: WALPosition
+    page_map: PageMap | None  # None if there are no frames
+    last_pgno: Pgno | None
+
+
+def scan_wal(files: DatabaseFiles) -> WALScan:
+    """Read the WAL from its first frame to its last commit."""
+    try:
+        reader = WALReader(files.read_wal)
+    except WALError:
+        return WALScan(NO_WAL, None, None)
+    page_map = reader.page_map()
+    position = WALPosition(reader.next_offset, reader.salts, reader.sums)
+    if page_map.commit == 0:
+        return WALScan(position, None, None)
+    frame_header = files.read_wal(reader.offset, WAL_FRAME_HEADER_SIZE)
+    return WALScan(position, page_map, WALFrameHeader.unpack(frame_header).pgno)
+
+
+def frames_up_to(files: DatabaseFiles, position: WALPosition) -> PageMap | None:
+    """Return where the newest page of each is in the WAL up to a position, or None if the database file has them all.
+
+    The position was found in the WAL while the read transaction lived.
+
+    Raises:
+        WALError: the WAL is still in the use of the position, but has no commit there.
+
+    """
+    try:
+        reader = WALReader(files.read_wal)
+    except WALError:
+        return None  # truncated
+    if reader.salts != position.salts or position.offset == WAL_HEADER_SIZE:
+        return None
+    page_map = reader.page_map(position.offset - WAL_HEADER_SIZE)
+    if page_map.max_offset == position.offset:
+        return page_map
+    if has_salts(files, position.salts):
+        msg = f"expected a commit that ends at byte {position.offset} of the WAL, got one at {page_map.max_offset}"
+        raise WALError(msg, offset=position.offset)
+    return None
+
+
+class DatabaseImage:
+    """Pages 1 to `commit` as of a place of the WAL."""
+
+    def __init__(
+        self, files: DatabaseFiles, page_map: PageMap | None, salts: Salts, *, commit: int, page_size: int
+    ) -> None:
+        """Name where pages are in the WAL that has these salts; those that are nowhere are in the database file."""
+        self.page_size = page_size  # bytes
+        self.commit = commit  # pages
+        self._files = files
+        self._page_map = page_map
+        self._salts = salts
+
+    def read_pages(self, first: int, count: int) -> bytes:
+        """Return pages `first` to `first + count - 1`, one behind the other."""
+        if self._page_map is None:
+            return self._read_main(first, count)
+        pages = bytearray(self._read_main(first, count))
+        page_map, page_size = self._page_map, self.page_size
+        # memoryviews: a search in a numpy array takes ten times as long
+        pgnos, offsets = page_map.pgnos.data, page_map.offsets.data
+        i = bisect_left(pgnos, first)
+        if i == len(pgnos) or pgnos[i] >= first + count:
+            return bytes(pages)
+        while i < len(pgnos) and pgnos[i] < first + count:
+            at = (pgnos[i] - first) * page_size
+            pages[at : at + page_size] = self._files.read_wal(offsets[i] + WAL_FRAME_HEADER_SIZE, page_size).ljust(
+                page_size, b"\0"
+            )
+            i += 1
+        if not has_salts(self._files, self._salts):
+            self._page_map = None
+            return self._read_main(first, count)
+        return bytes(pages)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number and the bytes of every page, that of the lock page too, ascending."""
+        step = max(1, READ_SIZE // self.page_size)
+        for start in range(1, self.commit + 1, step):
+            count = min(step, self.commit + 1 - start)
+            pages = self.read_pages(start, count)
+            for i in range(count):
+                yield start + i, pages[i * self.page_size : (i + 1) * self.page_size]
+
+    def _read_main(self, first: int, count: int) -> bytes:
+        size = count * self.page_size
+        # A page that was never written may lie behind the end of the file: it is free, and holds nothing.
+        return self._files.read_main((first - 1) * self.page_size, size).ljust(size, b"\0")
+
+
+def has_salts(files: DatabaseFiles, salts: Salts) -> bool:
+    """Say whether the WAL is still in the use that has these salts."""
+    try:
+        return WALHeader.unpack(files.read_wal(0, WAL_HEADER_SIZE)).salts == salts
+    except WALError:
+        return False

@@ -1,0 +1,174 @@
+"""An end between any two steps of a sync, and a failure of any of them, is made good by the next."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from replication.errors import UnavailableError
+from replication.sync.level0 import WrittenFile
+from replication.sync.local_files import LocalFiles
+from replication.sync.page_sums import PageSums, SumsTag
+from replication.sync.roll_forward import checksums_of_file
+from replication.sync.wal_position import PositionFile
+from tests.db.test_restart import commit, make, truncate
+from tests.support.live_db import image, open_db, page_counts, restored
+
+
+class CrashError(BaseException):
+    """The process ends here."""
+
+
+def crash(*_arguments: object, **_options: object) -> None:
+    raise CrashError
+
+
+def half_of_the_sums(sums: PageSums, tag: SumsTag, pgnos: object, checksums: object) -> None:
+    """Write checksums, but not the tag."""
+    old = sums.path.read_bytes()
+    real_write(sums, tag, pgnos, checksums)  # type: ignore[arg-type]
+    new = sums.path.read_bytes()
+    sums.path.write_bytes(old[:64] + new[64:])
+    raise CrashError
+
+
+real_write = PageSums.write
+
+POINTS: dict[str, tuple[object, str, Callable[..., object]]] = {
+    "before the level-0 file appears": (Path, "replace", crash),
+    "before the sums": (WrittenFile, "record", crash),
+    "between the sums and their tag": (PageSums, "write", half_of_the_sums),
+    "before the position": (PositionFile, "write", crash),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("meanwhile", ["the WAL goes on", "the WAL starts over"])
+@pytest.mark.parametrize("during", ["frames", "difference"])
+def test_a_crash_between_two_steps_loses_nothing(tmp_path: Path, point: str, meanwhile: str, during: str) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        first = db.sync().txid
+    if during == "difference":
+        commit(application, 5)
+        truncate(application)
+    commit(application, 5)
+    db = open_db(path)
+    db.open()
+    if during == "frames":
+        db.sync()
+        commit(application, 5)
+    where, name, fault = POINTS[point]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, name, fault)
+        with pytest.raises(CrashError):
+            db.sync()
+    assert db._primary is not None
+    db._primary.close()  # as the end of the process does: nothing is written
+    commit(application, 3)
+    if meanwhile == "the WAL starts over":
+        truncate(application)
+        commit(application, 3)
+    with open_db(path) as again:
+        again.sync()
+        assert restored(again, tmp_path) == image(application)
+        assert max(page_counts(again, range(first + 1, again.pos().txid + 1))) < 20
+        assert not list(again.meta_path.rglob("*.tmp"))
+        check_sums(again.meta_path, path)
+    application.close()
+
+
+def check_sums(meta_path: Path, path: Path) -> None:
+    """The sums are those of the newest state."""
+    files = LocalFiles(str(meta_path), str(path))
+    newest = files.newest()
+    assert newest is not None
+    sums = PageSums(meta_path / "sums")
+    assert sums.tag() == SumsTag.of(newest)
+    expected = [0] * newest.header.commit
+    for name in files.names():
+        with files.path(name.max_txid).open("rb") as reader:
+            written = checksums_of_file(reader)
+        for pgno, checksum in zip(written.pgnos.tolist(), written.checksums.tolist(), strict=True):
+            if pgno <= len(expected):
+                expected[pgno - 1] = checksum
+    found = sums.read(newest.header.commit)
+    assert found is not None
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync"])
+def test_a_full_disk_leaves_nothing_half_written_and_the_next_sync_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        first = db.sync()
+        commit(application, 3)
+
+        def full(*_arguments: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(*((Path, "replace") if step == "replace" else (os, "fsync")), full)
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match="no space"):
+                    db.sync()
+                assert db.pos() == first
+                assert [file.name for file in db.ltx_level_dir(0).iterdir()] == [f"{1:016x}-{1:016x}.ltx"]
+        commit(application, 3)
+        assert db.sync().txid == first.txid + 1
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+@pytest.mark.parametrize("place", [PageSums, PositionFile])
+def test_a_full_disk_after_the_level_0_file_is_made_good_by_the_next_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type[PageSums | PositionFile]
+) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+
+    def full(*_arguments: object) -> None:
+        raise UnavailableError
+
+    with open_db(path) as db:
+        db.sync()
+        commit(application, 3)
+        with monkeypatch.context() as patch:
+            patch.setattr(place, "write", full)
+            with pytest.raises(UnavailableError):
+                db.sync()
+        assert restored(db, tmp_path) == image(application)
+        assert db.sync().txid == 2
+        check_sums(db.meta_path, path)
+        commit(application, 1)
+        assert db.sync().txid == 3
+    truncate(application)
+    with open_db(path) as db:
+        db.sync()
+        assert page_counts(db, [db.pos().txid])[0] < 10
+        check_sums(db.meta_path, path)
+    application.close()
+
+
+def test_an_error_of_the_read_transaction_is_noticed_and_the_position_proven_anew(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        assert db._syncer is not None
+        for _ in range(3):
+            db._syncer.end_read()  # as SQLite does after an I/O error
+            commit(application, 2)
+            application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            commit(application, 2)
+            db.sync()
+            assert restored(db, tmp_path) == image(application)
+            assert page_counts(db, [db.pos().txid])[0] < 10
+    application.close()

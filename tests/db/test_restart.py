@@ -1,0 +1,201 @@
+"""What was committed while no replicator ran is found at the next start, with as little as is needed to say it.
+
+The first test is the case in which the Go program 0.5.17 loses rows: a WAL that was started over while nobody looked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.support.live_db import connect, header_of, image, local_txids, open_db, page_counts, query, restored
+
+ROWS = "SELECT (SELECT count(*) FROM log), (SELECT value FROM counter)"
+
+
+def make(path: Path, *, page_size: int = 4096) -> apsw.Connection:
+    application = connect(path, page_size=page_size)
+    application.execute("CREATE TABLE counter (value INTEGER); INSERT INTO counter VALUES (0)")
+    application.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, text)")
+    application.execute("CREATE TABLE ballast (body)")
+    application.execute("INSERT INTO ballast VALUES (randomblob(?))", (page_size * 200,))
+    return application
+
+
+def commit(application: apsw.Connection, count: int) -> None:
+    for _ in range(count):
+        with application:
+            application.execute("INSERT INTO log (text) VALUES ('one more row of the log')")
+            application.execute("UPDATE counter SET value = value + 1")
+
+
+def sync_once(path: Path) -> int:
+    with open_db(path) as db:
+        return db.sync().txid
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("after", [1, 5, 40])
+def test_no_commit_is_lost_when_the_wal_was_started_over_meanwhile(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    commit(application, 30)
+    sync_once(path)
+    commit(application, 20)
+    application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    commit(application, after)
+    with open_db(path) as db:
+        db.sync()
+        restore = restored(db, tmp_path, by_program=True)
+        assert query(restore, ROWS) == [(50 + after, 50 + after)]
+        assert restore == image(application)
+        assert page_counts(db, [db.pos().txid])[0] < 10
+    application.close()
+
+
+def test_a_wal_that_went_on_is_read_from_where_it_was_left(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    commit(application, 3)
+    first = sync_once(path)
+    commit(application, 3)
+    with open_db(path) as db:
+        assert db.sync().txid == first + 1
+        before, after = header_of(db, first), header_of(db, first + 1)
+        assert after.wal_offset == before.wal_offset + before.wal_size
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def passive(application: apsw.Connection) -> apsw.Connection:
+    application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    return application
+
+
+def truncate(application: apsw.Connection) -> apsw.Connection:
+    application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    return application
+
+
+def reopen(application: apsw.Connection) -> apsw.Connection:
+    path = application.filename
+    application.close()  # the last connection: it checkpoints, and deletes the WAL
+    assert not Path(f"{path}-wal").exists()
+    return connect(Path(path))
+
+
+def nothing(application: apsw.Connection) -> apsw.Connection:
+    return application
+
+
+@pytest.mark.parametrize("meanwhile", [passive, truncate, reopen, nothing])
+@pytest.mark.parametrize("commits", [0, 1, 7])
+def test_a_restart_writes_no_more_than_the_pages_that_differ(
+    tmp_path: Path, meanwhile: Callable[[apsw.Connection], apsw.Connection], commits: int
+) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    first = sync_once(path)
+    for _ in range(3):
+        with open_db(path) as db:
+            db.sync()
+            before = image(application)
+        commit(application, commits)
+        application = meanwhile(application)
+        commit(application, commits)
+        with open_db(path) as db:
+            db.sync()
+            after = image(application)
+            assert restored(db, tmp_path) == after
+            pages = range(0, max(len(before), len(after)), 4096)
+            differing = sum(before[at : at + 4096] != after[at : at + 4096] for at in pages)
+            new = [txid for txid in local_txids(db) if txid > first]
+            assert max(page_counts(db, new), default=0) <= differing + 2
+            first = db.pos().txid
+    application.close()
+
+
+def test_a_database_that_shrank_meanwhile_is_as_short_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path, page_size=512)
+    sync_once(path)
+    application.execute("DELETE FROM ballast")
+    truncate(application)
+    commit(application, 1)
+    with open_db(path) as db:
+        db.sync()
+        assert len(restored(db, tmp_path)) == len(image(application))
+        assert restored(db, tmp_path) == image(application)
+    application.execute("INSERT INTO ballast VALUES (randomblob(90000))")
+    truncate(application)
+    with open_db(path) as db:
+        db.sync()
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_database_put_back_to_an_older_state_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    application.close()
+    backup = path.read_bytes()
+    application = connect(path)
+    commit(application, 10)
+    sync_once(path)
+    application.close()
+    path.write_bytes(backup)
+    application = connect(path)
+    commit(application, 2)
+    with open_db(path) as db:
+        db.sync()
+        assert restored(db, tmp_path) == image(application)
+        assert page_counts(db, [db.pos().txid])[0] < 20
+    application.close()
+
+
+def test_without_sums_the_whole_database_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    first = sync_once(path)
+    (tmp_path / ".app.db-litestream" / "sums").unlink()
+    commit(application, 1)
+    with open_db(path) as db:
+        assert db.sync().txid == first + 1
+        assert page_counts(db, [first + 1]) == [len(image(application)) // 4096]
+        assert restored(db, tmp_path) == image(application)
+    truncate(application)
+    commit(application, 1)
+    with open_db(path) as db:
+        db.sync()
+        assert page_counts(db, [db.pos().txid])[0] < 10
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_another_page_size_means_a_file_of_every_page(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    first = sync_once(path)
+    application.pragma("journal_mode", "delete")
+    application.execute("PRAGMA page_size = 1024; VACUUM")
+    application.pragma("journal_mode", "wal")
+    with open_db(path) as db:
+        assert db.sync().txid == first + 1
+        assert header_of(db, first + 1).page_size == 1024
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_local_files_deleted_behind_the_back_start_the_numbers_anew(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    sync_once(path)
+    commit(application, 1)
+    sync_once(path)
+    for file in (tmp_path / ".app.db-litestream" / "ltx" / "0").iterdir():
+        file.unlink()
+    with open_db(path) as db:
+        assert db.sync().txid == 1
+        assert restored(db, tmp_path) == image(application)
+    application.close()

@@ -1,0 +1,224 @@
+"""What is committed goes into level-0 files, and comes out of them byte for byte at every TXID."""
+
+import random
+from pathlib import Path
+
+import apsw
+import pytest
+
+from replication.db import DB
+from replication.errors import DBNotReadyError, UsageError
+from replication.position import Pos
+from replication.sync import syncer
+from tests.support.history_script import register_noise
+from tests.support.live_db import (
+    connect,
+    header_of,
+    image,
+    local_txids,
+    open_db,
+    page_counts,
+    restored,
+)
+
+STATEMENTS = (
+    "INSERT INTO item VALUES (1, noise(1, 10))",
+    "INSERT INTO item VALUES (2, noise(2, 90000))",
+    "UPDATE item SET body = 'small' WHERE id = 1",
+    "CREATE INDEX by_body ON item (body)",
+    "DELETE FROM item WHERE id = 2",
+    "INSERT INTO item VALUES (3, noise(3, 20000))",
+    "VACUUM",
+    "DROP INDEX by_body",
+)
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("page_size", [512, 4096, 65536])
+def test_the_real_program_restores_every_txid_byte_for_byte(tmp_path: Path, page_size: int) -> None:
+    application = connect(tmp_path / "app.db", page_size=page_size)
+    register_noise(application)
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    images = {}
+    with open_db(tmp_path / "app.db") as db:
+        db.sync()
+        images[db.pos().txid] = image(application)
+        for number, sql in enumerate(STATEMENTS):
+            application.execute(sql)
+            if number == 3:
+                db.checkpoint()
+            txid = db.sync().txid
+            images[txid] = image(application)
+        assert local_txids(db) == list(range(1, db.pos().txid + 1))
+    for txid, expected in images.items():
+        assert restored(db, tmp_path, txid, by_program=True) == expected
+        assert restored(db, tmp_path, txid) == expected
+    application.close()
+
+
+def test_a_sync_without_commits_makes_no_file(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db")
+    with open_db(tmp_path / "app.db") as db:
+        first = db.sync()
+        assert first.txid == 1
+        assert db.sync() == first
+        changed = db.notify()
+        assert not changed.is_set()
+        application.execute("CREATE TABLE item (id)")
+        assert db.sync().txid == 2
+        assert changed.is_set()
+        assert not db.notify().is_set()
+    application.close()
+
+
+def test_an_open_transaction_is_left_out_until_it_commits(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db")
+    application.execute("CREATE TABLE item (id); PRAGMA cache_size = 5")
+    with open_db(tmp_path / "app.db") as db:
+        db.sync()
+        before = image(application)
+        application.execute("BEGIN")
+        for _ in range(50):  # more than the cache holds, so that frames are in the WAL already
+            application.execute("INSERT INTO item VALUES (randomblob(4000))")
+        assert db.wal_path.stat().st_size > 100_000
+        txid = db.sync().txid
+        assert restored(db, tmp_path, txid) == before
+        application.execute("COMMIT")
+        db.sync()
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_backlog_becomes_several_files_that_end_at_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncer, "MAX_SYNC_WAL_BYTES", 20 * 4120)
+    application = connect(tmp_path / "app.db")
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    with open_db(tmp_path / "app.db") as db:
+        first = db.sync().txid
+        for number in range(60):
+            application.execute("INSERT INTO item VALUES (?, randomblob(3000))", (number,))
+        last = db.sync().txid
+        assert last - first > 3
+        spans = [header_of(db, txid) for txid in range(first + 1, last + 1)]
+        assert all(a.wal_offset + a.wal_size == b.wal_offset for a, b in zip(spans, spans[1:], strict=False))
+        assert all(span.wal_size <= 30 * 4120 for span in spans)
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_database_that_shrinks_and_grows_again_keeps_no_old_page(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db", page_size=512)
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    chance = random.Random(5)  # noqa: S311 - a workload
+    images = {}
+    with open_db(tmp_path / "app.db") as db:
+        for number in range(30):
+            if chance.random() < 0.4:
+                application.execute("DELETE FROM item")
+            else:
+                application.execute("INSERT INTO item VALUES (?, randomblob(?))", (number, chance.randint(1, 30_000)))
+            if chance.random() < 0.3:
+                application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if chance.random() < 0.2:
+                db.checkpoint()
+            txid = db.sync().txid
+            images[txid] = image(application)
+        for txid, expected in images.items():
+            assert restored(db, tmp_path, txid) == expected
+    application.close()
+
+
+def test_the_applications_checkpoints_do_no_harm(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db", autocheckpoint=3)
+    application.set_busy_timeout(0)
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    modes = (
+        apsw.SQLITE_CHECKPOINT_TRUNCATE,
+        apsw.SQLITE_CHECKPOINT_PASSIVE,
+        apsw.SQLITE_CHECKPOINT_RESTART,
+        apsw.SQLITE_CHECKPOINT_FULL,
+    )
+    with open_db(tmp_path / "app.db") as db:
+        whole = db.sync().txid
+        for number in range(60):
+            application.execute("INSERT INTO item VALUES (?, 'text')", (number,))
+            try:
+                application.wal_checkpoint(mode=modes[number % 4])
+            except apsw.BusyError:
+                pass  # our read transaction is in the way
+            if number % 3 == 0:
+                db.sync()
+                assert restored(db, tmp_path) == image(application)
+            if number % 7 == 0:
+                db.checkpoint()
+        assert max(page_counts(db, range(whole + 1, db.pos().txid + 1))) <= 6
+    application.close()
+
+
+def test_truncating_right_after_a_checkpoint_of_ours_loses_nothing_and_compares_nothing(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db")
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    with open_db(tmp_path / "app.db") as db:
+        application.execute("INSERT INTO item VALUES (1, randomblob(200000))")
+        db.sync()
+        for number in range(2, 8):
+            db.checkpoint("TRUNCATE")
+            # The WAL is fully checkpointed: it may be truncated, more than once, and started over.
+            assert db._primary is not None
+            assert db._syncer is not None
+            with db._primary.barrier():
+                db._syncer.sync()
+                db._syncer.end_read()
+                db._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                db._syncer.begin_read()
+            for _ in range(number % 3):
+                application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                assert db.wal_path.stat().st_size == 0
+                assert db.sync() == db.pos()
+            before = db.pos().txid
+            application.execute("INSERT INTO item VALUES (?, 'text')", (number,))
+            txid = db.sync().txid
+            assert txid == before + 1
+            assert header_of(db, txid).wal_offset == 32
+            assert page_counts(db, [txid])[0] <= 3
+            assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    with open_db(tmp_path / "app.db") as db:
+        assert db.sync() == Pos()
+        assert db.page_size == 0
+        with pytest.raises(DBNotReadyError):
+            db.snapshot_reader()
+        application = connect(tmp_path / "app.db", page_size=8192)
+        application.execute("CREATE TABLE item (id)")
+        assert db.sync().txid == 1
+        assert db.page_size == 8192
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
+    (tmp_path / "app.db").touch()
+    with open_db(tmp_path / "app.db") as db:
+        assert db.sync().txid == 1
+
+
+def test_a_closed_db_refuses_to_sync(tmp_path: Path) -> None:
+    db = DB(tmp_path / "app.db")
+    with pytest.raises(UsageError, match="open"):
+        db.sync()
+
+
+def test_a_crowd_of_threads_may_sync_at_once(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db")
+    application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY)")
+    with open_db(tmp_path / "app.db", monitor_interval_s=0.005) as db:
+        for number in range(100):
+            application.execute("INSERT INTO item VALUES (?)", (number,))
+            if number % 10 == 0:
+                db.checkpoint()
+        db.sync()
+        assert restored(db, tmp_path) == image(application)
+    application.close()
