@@ -7,7 +7,9 @@ What is true after every deletion, whoever made the files:
 
 The rules, from the oldest file on:
 - Level 0: files that were created before an instant and that level 1 holds, up to the first that is younger or not
-  held. A file is held when one of level 1 covers it, or when it lies before level 1 begins, within a snapshot.
+  held. A file is held when one of level 1 covers it, or when it lies before level 1 begins, within a snapshot. What
+  level 1 merged into one file goes together: its later parts alone lead nowhere. (The real program lets them go one
+  by one, so that of the minutes which level 0 is kept for it cannot restore the oldest half minute.)
 - Snapshots: those created before an instant, but the last of them: what happened after that instant is restored from
   it. (The real program keeps that one only while there is no younger one; so on the day it takes a new snapshot it can
   restore nothing from before, however long snapshots are to be kept.)
@@ -64,20 +66,24 @@ def expired_level_0(
         before: the instant before which a file was created to be old enough.
 
     """
-    snapshot_txid = max((info.max_txid for info in snapshots if is_whole(info)), default=NO_TXID)
+    snapshot_ends = {info.max_txid for info in snapshots if is_whole(info)}
     level_1_begin = min((info.min_txid for info in level_1), default=NO_TXID)
+    # What lies before level 1 is held by the snapshot that level 1 begins after.
+    before_level_1 = level_1_begin - 1 if max(snapshot_ends, default=NO_TXID) + 1 >= level_1_begin else NO_TXID
     holders = sorted(level_1, key=lambda info: info.min_txid)
     expired: list[FileInfo] = []
     reach, next_holder = NO_TXID, 0  # how far the holders that start no later than the current file lead
-    for info in files[:-1]:
+    for info in files:
         while next_holder < len(holders) and holders[next_holder].min_txid <= info.min_txid:
             reach = max(reach, holders[next_holder].max_txid)
             next_holder += 1
-        is_held = info.max_txid <= reach or info.max_txid < level_1_begin <= snapshot_txid + 1
-        if info.created_at > before or not is_held:
+        if info.created_at > before or info.max_txid > max(reach, before_level_1):
             break
         expired.append(info)
-    return tuple(expired)
+    ends = snapshot_ends | {info.max_txid for info in level_1}
+    while expired and expired[-1].max_txid not in ends:
+        expired.pop()
+    return tuple(info for info in expired if info is not files[-1])
 
 
 def expired_snapshots(files: Sequence[FileInfo], *, before: datetime) -> ExpiredSnapshots:

@@ -8,7 +8,7 @@ db.pos().txid, db.ltx_path(0, TXID(1), TXID(1)), db.images[1].data
 import io
 import logging
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from replication.client.file import FileReplicaClient
 from replication.clock import to_timestamp_ms
@@ -29,6 +29,12 @@ class LocalStandIn:
         self._root = directory / ".app.db-litestream"
         self.client = FileReplicaClient(self._root)
         self.primary = Primary(self.client, page_size=page_size, clock=clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.primary.close()
 
     @property
     def path(self) -> Path:
