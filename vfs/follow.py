@@ -105,7 +105,10 @@ class Follower:
     def _advance(self, view: View, waiter: Waiter, *, idle: bool) -> Composed | None:
         levels = self._schedule.next_levels(idle=idle)
         listing = self._list(levels, view.txid, waiter)
-        if self._needs_all(listing, view.txid, waiter):
+        if self._needs_more(listing, view.txid, waiter) and 1 not in listing:
+            # Level 1 is where files of level 0 go when they are deleted, so that it mostly says all there is to say.
+            listing = {**listing, **self._list((1,) if 0 in listing else (0, 1), view.txid, waiter)}
+        if self._needs_more(listing, view.txid, waiter):
             listing = self._list_all(waiter)
         missing: LTXMissingError | None = None
         for _ in range(MAX_PLANS):
@@ -116,7 +119,7 @@ class Follower:
             if not plan:
                 return None
             try:
-                loaded = self.table.unify(load_files(plan, self._fetcher, waiter))
+                loaded = self.table.unify(load_files(plan, self._fetcher, waiter, are_new=True))
             except LTXMissingError as error:
                 missing, listing = error, self._list_all(waiter)
                 continue
@@ -176,15 +179,15 @@ class Follower:
             self._schedule.want_all()
         return self._rewinds >= REWIND_SIGHTINGS and bool(plan_reachable(listing))
 
-    def _needs_all(self, listing: Listing, position: TXID, waiter: Waiter) -> bool:
+    def _needs_more(self, listing: Listing, position: TXID, waiter: Waiter) -> bool:
         """Say whether these levels alone do not tell what to do."""
         if len(listing) == len(LEVELS):
             return False
-        for level, infos in listing.items():
-            if not infos and level in self._seeks:
-                return True  # a writer keeps a level's newest file, so something else has happened
-            if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
-                return True
+        if any(not infos and level in self._seeks for level, infos in listing.items()):
+            return True  # a writer keeps a level's newest file, so something else has happened
+        infos = [info for files in listing.values() for info in files]
+        if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
+            return True
         try:
             plan = plan_from(listing, position)
         except PositionError:

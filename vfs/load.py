@@ -19,6 +19,9 @@ from vfs.waiter import Waiter
 WHOLE_SIZE = 64 * 1024
 """Files up to this size, in bytes, are fetched whole."""
 
+NEW_WHOLE_SIZE = 256 * 1024
+"""The same for files that are new to a replica that is followed: what just changed is what is read again."""
+
 LEVEL_0_WHOLE_SIZE = 2**20
 """The same for level 0, whose files are the first to be deleted: what was fetched before cannot be missed later."""
 
@@ -44,8 +47,12 @@ class LoadedFile:
         return self.index.is_complete(header.commit, header.page_size)
 
 
-def load_files(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[LoadedFile]:
+def load_files(
+    infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter, *, are_new: bool = False
+) -> list[LoadedFile]:
     """Return the files with their page indexes, in the same order; what is fetched whole is verified whole.
+
+    `are_new` says that they go on from what is known, so that more of them are worth fetching whole.
 
     Raises:
         LTXMissingError: a file is no longer in the replica.
@@ -53,7 +60,7 @@ def load_files(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> l
         DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
 
     """
-    asked = [_ask(info, fetcher) for info in infos]
+    asked = [_ask(info, fetcher, NEW_WHOLE_SIZE if are_new else WHOLE_SIZE) for info in infos]
     tails = [_second_part(parts, fetcher, waiter) for parts in asked]
     return [_finish(parts, tail, waiter) for parts, tail in zip(asked, tails, strict=True)]
 
@@ -66,7 +73,7 @@ def load_existing(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -
 
     """
     found = []
-    for parts in [_ask(info, fetcher) for info in infos]:
+    for parts in [_ask(info, fetcher, WHOLE_SIZE) for info in infos]:
         with suppress(LTXMissingError, CorruptError):
             found.append(_finish(parts, _second_part(parts, fetcher, waiter), waiter))
     return found
@@ -90,17 +97,13 @@ class _Parts:
     tail: Future[bytes] | None
 
 
-def _ask(info: FileInfo, fetcher: Fetcher) -> _Parts:
-    if info.size <= _whole_size(info):
+def _ask(info: FileInfo, fetcher: Fetcher, whole_size: int) -> _Parts:
+    if info.level == 0:
+        whole_size = LEVEL_0_WHOLE_SIZE * (FIRST_FILE_FACTOR if info.min_txid == 1 else 1)
+    if info.size <= whole_size:
         return _Parts(info, fetcher.read(info), None)
     start = info.size - DEFAULT_ESTIMATED_PAGE_INDEX_SIZE
     return _Parts(info, fetcher.read(info, 0, HEAD_SIZE), fetcher.read(info, start, info.size))
-
-
-def _whole_size(info: FileInfo) -> int:
-    if info.level:
-        return WHOLE_SIZE
-    return LEVEL_0_WHOLE_SIZE * (FIRST_FILE_FACTOR if info.min_txid == 1 else 1)
 
 
 def _second_part(parts: _Parts, fetcher: Fetcher, waiter: Waiter) -> Future[bytes] | None:
