@@ -9,6 +9,7 @@ from replication.errors import LTXError, PositionError
 from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID
 from vfs.fetch import Fetcher
+from vfs.file_table import FileTable
 from vfs.index import FileLayer, Layer, push
 from vfs.load import LoadedFile
 from vfs.view import View
@@ -16,11 +17,16 @@ from vfs.view import View
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composed:
-    """A view, the pages in which it differs from the view before (None if all may differ), and its base if new."""
+    """A view, and what comes with it when it is published.
+
+    `changed` are the pages in which it differs from the view before; None if all may differ. `base` is the file its
+    stack starts with, and `table` knows the files of its history, each if it is a new one.
+    """
 
     view: View
     changed: frozenset[int] | None
     base: LoadedFile | None = None
+    table: FileTable | None = None
 
 
 def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, epoch: int) -> Composed:

@@ -203,7 +203,7 @@ class ReplicaFile:
 
     def _read(self, amount: int, offset: int) -> bytes:
         view = self.view
-        if offset == 0 or offset < view.page_size:
+        if offset < view.page_size:
             return self._read_page_one(amount, offset)
         pgno, skipped = divmod(offset, view.page_size)
         end = min(offset + amount, view.size)

@@ -9,6 +9,7 @@ Only one thread at a time runs `step`; the caller sees to that.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from logging import Logger
 
 from replication.clock import Clock
@@ -21,7 +22,7 @@ from vfs.compose import Composed, compose, written_at
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
-from vfs.load import LoadedFile, load_files
+from vfs.load import load_files
 from vfs.schedule import LONG_PAUSE_INTERVALS, Schedule
 from vfs.view import View
 from vfs.waiter import Waiter
@@ -124,7 +125,8 @@ class Follower:
                 missing, listing = error, self._list_all(waiter)
                 continue
             composed = compose(loaded, view, history=view.history, epoch=view.epoch)
-            self._take_over(loaded)
+            self.table.add(loaded)
+            self._rewinds = 0
             return composed
         raise self._kept_vanishing(missing)
 
@@ -148,19 +150,18 @@ class Follower:
                 loaded = self.table.unify(loaded)
             composed = compose(loaded, None, history=history, epoch=epoch)
             composed.view.time = written_at(composed.view, listing, self._fetcher)
-            if view and composed.view.txid == view.txid:
+            if view is None:
+                # Known from the moment the view is shown, so that a view and the table are always of one history.
+                composed = replace(composed, table=FileTable(history))
+            elif composed.view.txid == view.txid:
                 composed.view.epoch = view.epoch  # the same state, only found in other files
                 composed = Composed(composed.view, frozenset())
-            if view is None:
-                self.table = FileTable(history)
-            self.table.see(listing)
-            self._take_over(loaded)
+            table = composed.table or self.table
+            table.see(listing)
+            table.add(loaded)
+            self._rewinds = 0
             return composed
         raise self._kept_vanishing(missing)
-
-    def _take_over(self, loaded: list[LoadedFile]) -> None:
-        self.table.add(loaded)
-        self._rewinds = 0
 
     def _started_over(self, listing: Listing, view: View, waiter: Waiter) -> bool:
         infos = [info for files in listing.values() for info in files]

@@ -126,6 +126,7 @@ class _HistoryTable:
             info.set_aConstraintUsage_argvIndex(number, 1)
             info.set_aConstraintUsage_omit(number, True)
             info.idxNum = 1
+            break
         return True
 
     def Open(self) -> "_HistoryCursor":  # noqa: N802

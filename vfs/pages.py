@@ -84,8 +84,13 @@ class PageSource:
             if end > len(loaded.head):
                 return
             place = view.find(pgno)
-            if place is not None and place.file is loaded.file:
-                self._cache.put(view, pgno, place, decode_page(loaded.head[start:end], view.page_size, pgno))
+            if place is None or place.file is not loaded.file:
+                continue
+            try:
+                page = decode_page(loaded.head[start:end], view.page_size, pgno)
+            except LTXError:
+                return  # whoever asks for that page is told
+            self._cache.put(view, pgno, place, page)
 
     def _load(self, view: View, pgno: int, place: Place, waiter: Waiter) -> bytes:
         with self._lock:

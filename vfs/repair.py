@@ -36,7 +36,7 @@ def replacements(pgno: int, place: Place, txid: int, known: Sequence[KnownFile])
     found = []
     for candidate in known:
         theirs = candidate.file.info.max_txid
-        if candidate.file is place.file or candidate.file.gone:
+        if candidate.file.gone:
             continue
         if not (ours <= theirs <= newest or (theirs < ours and reach(theirs, spans) >= ours)):
             continue

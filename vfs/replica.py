@@ -190,13 +190,13 @@ class SharedReplica:
             self.stats.count("polls")
             try:
                 composed = self._follower.step(self.view, waiter, in_turn=in_turn)
+                if composed is not None:
+                    self._publish(composed)
             except InterruptedReadError:
                 raise  # the caller's wish, and nothing wrong with the storage
             except LitestreamError as error:
                 self._failed(error)
                 raise
-            if composed is not None:
-                self._publish(composed)
             self._last_poll = self.clock.monotonic()
             self.error = None
         return self.view.txid
@@ -272,11 +272,13 @@ class SharedReplica:
         if composed.base is not None:
             self._pages.keep_head(view, composed.base)
         with self._published:
+            if composed.table is not None:
+                self._follower.table = composed.table
             self.current = view
             self._published.notify_all()
         # A file that is just about to pin the view before this one is not seen, so that view counts as pinned.
-        pinned = [one.txid for pin in self.pins() if (one := pin.pinned) is not None]
-        self.table.prune(min([view.txid if before is None else before.txid, *pinned]))
+        pinned = [before, *(pin.pinned for pin in self.pins())]
+        self.table.prune(min([view.txid, *(one.txid for one in pinned if one and one.history == view.history)]))
 
     def _failed(self, error: LitestreamError) -> None:
         self.stats.count("poll_errors")

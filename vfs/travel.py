@@ -14,14 +14,12 @@ from replication.restore.source import calc_restore_plan, list_levels
 from vfs.compose import compose, written_at
 from vfs.continuity import Continuity, continuity
 from vfs.file_table import FileTable
+from vfs.follow import MAX_PLANS
 from vfs.load import load_files
 from vfs.replica import SharedReplica
 from vfs.timetravel import parse_instant
 from vfs.view import View
 from vfs.waiter import Waiter
-
-MAX_PLANS = 4
-"""How often a view is planned, when files vanish between list and get."""
 
 MAX_HEADER_TIMES = 65_536
 """How many exact times of files are remembered."""
@@ -71,11 +69,15 @@ class TimeTraveller:
         client, executor = self._replica.client, self._replica.fetcher.executor(waiter)
         if len(self._header_times) > MAX_HEADER_TIMES:
             self._header_times.clear()
-        return self._build(
-            lambda: calc_restore_plan(client, timestamp=instant, executor=executor, header_times=self._header_times),
-            waiter,
-            {},
-        )
+        listing: dict[int, tuple[FileInfo, ...]] = {}
+
+        def plan() -> tuple[FileInfo, ...]:
+            if not client.accurate_list_times:
+                return calc_restore_plan(client, timestamp=instant, executor=executor, header_times=self._header_times)
+            listing.update(self._list_levels(waiter))
+            return plan_restore(listing, timestamp=instant)
+
+        return self._build(plan, waiter, listing)
 
     def at_text(self, text: str, waiter: Waiter) -> View | None:
         """Return the view just before the instant that a value of `litestream_time` means; None means the newest.

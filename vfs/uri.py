@@ -102,7 +102,7 @@ def check_options(options: Options) -> Options:
         raise UsageError(msg)
     for name, check in _CHECKS.items():
         value = getattr(options, name)
-        if value is None:
+        if value is None and name in _OPTIONAL:
             continue
         try:
             check(value)
@@ -188,6 +188,12 @@ def _check_txid(txid: TXID) -> None:
         raise UsageError(msg)
 
 
+def _check_size(size: object) -> None:
+    if isinstance(size, bool) or not isinstance(size, int):
+        msg = "expected a number of bytes"
+        raise UsageError(msg)
+
+
 def _check_prefetch(value: bool | int) -> None:  # noqa: FBT001 - the option itself
     if not isinstance(value, bool):
         raise _not_yet()
@@ -212,7 +218,9 @@ _PARSERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "txid": ("txid", parse_txid),
 }
 
+_OPTIONAL = frozenset({"max_staleness_s", "cache_dir", "hydration_path", "txid"})  # None says: without
 _CHECKS: dict[str, Callable[[Any], None]] = {
+    "cache_size": _check_size,
     "poll_interval_s": partial(_check_seconds, least=MIN_POLL_INTERVAL_S),
     "timeout_s": partial(_check_seconds, least=MIN_TIMEOUT_S),
     "max_staleness_s": partial(_check_seconds, least=MIN_TIMEOUT_S),

@@ -4,14 +4,17 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import apsw
 import pytest
 
 from replication.client.memory import MemoryReplicaClient
 from replication.errors import CorruptError, LTXMissingError, NoSnapshotsError, PositionError, UnavailableError
 from replication.levels import LEVELS
+from replication.ltx.decoder import decode_file
 from tests.support.faulty_client import FaultyClient
 from tests.support.primary import Primary
-from tests.support.reading import assert_same, begin, followed, image_of, opened
+from tests.support.reading import assert_same, begin, file_of, followed, image_of, opened
+from vfs.load import HEAD_SIZE, WHOLE_SIZE
 from vfs.schedule import POLLS_PER_TURN
 
 CREATE = "CREATE TABLE item (id INTEGER PRIMARY KEY, body)"
@@ -153,6 +156,44 @@ def test_a_broken_file_is_passed_over_once_a_higher_level_leads_on(primary: Prim
         primary.compact(1)
         assert replica.poll() == primary.txid
         assert_same(image_of(connection), primary.image)
+
+
+@pytest.mark.parametrize("starts_over", [False, True])
+def test_a_broken_page_at_the_head_of_a_snapshot_is_an_error_of_that_page_alone(
+    primary: Primary, client: FaultyClient, *, starts_over: bool
+) -> None:
+    with followed(client) as replica:
+        if starts_over:
+            assert replica.poll() == primary.txid
+        primary.start_over(CREATE, "CREATE TABLE more AS SELECT 1 AS one")
+        add(primary, 200)
+        snapshot = primary.snapshot()
+        content = bytearray(client.inner.read_ltx(snapshot))
+        index = decode_file(bytes(content)).index
+        broken = index.find(4)
+        assert broken is not None
+        assert broken.end < HEAD_SIZE
+        assert len(content) > WHOLE_SIZE
+        content[broken.start + 4] ^= 0x40  # a flag that means nothing
+        client.inner.write_ltx_file(9, snapshot.min_txid, snapshot.max_txid, io.BytesIO(content))
+        primary.delete(0, keep=[info for info in client.inner.ltx_files(0) if info.max_txid == primary.txid])
+        assert replica.poll() == primary.txid
+        assert replica.error == ""
+        with opened(replica) as connection:
+            assert connection.execute("SELECT one FROM more").get == 1
+            with pytest.raises(apsw.CorruptError, match="flags"):
+                connection.execute("SELECT body FROM item").fetchall()
+
+
+def test_page_numbers_learnt_after_history_started_over_are_kept(primary: Primary, client: FaultyClient) -> None:
+    add(primary, 10)
+    with followed(client) as replica, opened(replica) as connection:
+        begin(connection)
+        primary.start_over(CREATE)
+        add(primary)
+        assert replica.poll() == primary.txid == 2
+        known = file_of(connection).replica.table.known()
+        assert [one.file.info.max_txid for one in known] == [2], "the position, and nothing of the history before"
 
 
 def test_a_snapshot_listed_before_its_last_level_0_file_is_followed_by_the_next_one(

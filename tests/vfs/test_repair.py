@@ -5,6 +5,7 @@ files are deleted under a transaction. Bugs once planted and caught here: an end
 a page that a file lacks because the database was shorter then, taken for unchanged.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -168,8 +169,7 @@ def _little_is_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]:
-    monkeypatch.setattr("vfs.load.LEVEL_0_WHOLE_SIZE", 256 * 1024)
+def primary() -> Iterator[Primary]:
     with Primary(MemoryReplicaClient(), page_size=1024) as primary:
         primary.commit(CREATE)
         primary.commit(MANY.format(1, 400))  # 360 KiB: too much to be held whole
@@ -202,6 +202,15 @@ def test_a_transaction_outlives_its_deleted_files_once_a_higher_level_holds_them
         connection.execute("COMMIT")
         replica.poll()
         assert_same(image_of(connection), primary.image)
+
+
+def test_a_file_copied_over_itself_still_serves_a_pinned_view(primary: Primary) -> None:
+    with followed(primary.client, cache_size=-1) as replica, opened(replica, sqlite_cache=False) as connection:
+        begin(connection)
+        for info in list(primary.client.ltx_files(0)):
+            content = primary.client.read_ltx(info)
+            primary.client.write_ltx_file(0, info.min_txid, info.max_txid, io.BytesIO(content))
+        assert_same(image_of(connection), primary.images[3])
 
 
 def test_a_snapshot_newer_than_the_view_serves_only_the_pages_that_did_not_change_since(primary: Primary) -> None:

@@ -17,7 +17,10 @@ import pytest
 import litestream
 from replication.client.file import FileReplicaClient
 from replication.client.memory import MemoryReplicaClient
+from replication.clock import format_instant
 from tests.support.faulty_client import FaultyClient
+from tests.support.primary import Primary
+from tests.support.reading import followed, opened
 from tests.support.step_writer import FIRST, STEP, StepWriter
 from tests.support.waiting import wait_until
 
@@ -235,3 +238,36 @@ def test_counters_count(shop: Shop) -> None:
 
 def _stats(shop: Shop) -> dict[str, Any]:
     return shop.replica.stats()
+
+
+def test_the_history_takes_its_schema_once(shop: Shop) -> None:
+    connection = shop.open()
+    query = "SELECT count(*) FROM litestream_history('main') WHERE schema = 'main' AND schema <> 'other'"
+    assert connection.execute(query).get == 2
+    connection.close()
+
+
+def test_one_txid_has_one_time_however_it_is_reached(tmp_path: Path) -> None:
+    with Primary(FileReplicaClient(tmp_path)) as primary:
+        primary.commit("CREATE TABLE item (id INTEGER PRIMARY KEY)")
+        primary.commit("INSERT INTO item VALUES (1)")
+        written = format_instant(next(info.created_at for info in primary.client.ltx_files(0) if info.max_txid == 2))
+        primary.clock.advance(60)
+        primary.snapshot()
+        primary.clock.advance(60)
+        late = format_instant(primary.clock.now())
+        primary.commit("INSERT INTO item VALUES (2)")
+        for parameters in (f"&time={late}", "&txid=2", f"&time={late}"):
+            with followed(primary.client) as replica, opened(replica, parameters[1:]) as connection:
+                assert connection.pragma("litestream_txid") == f"{2:016x}"
+                assert connection.pragma("litestream_time") == written
+                history = connection.execute("SELECT time FROM litestream_history WHERE txid = ?", (f"{2:016x}",)).get
+                assert history == written
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("poll_interval_s", None), ("timeout_s", None), ("cache_size", "64MiB"), ("cache_size", None)]
+)
+def test_an_option_of_the_wrong_type_is_refused_at_once(option: str, value: object) -> None:
+    with pytest.raises(litestream.UsageError, match=option):
+        litestream.register_read_replica("typed", MemoryReplicaClient(), **{option: value})  # type: ignore[arg-type]
