@@ -80,12 +80,14 @@ class S3Bucket:
             S3RequestError: the request failed.
 
         """
+        store, region = self._store(purpose)
         try:
-            return self._try(purpose, function, *arguments, **options)
+            return _try(store, function, *arguments, **options)
         except S3RequestError as error:
-            if not error.failure.is_wrong_region or not self._relocate(error.failure):
+            if not error.failure.is_wrong_region or not self._relocate(error.failure, region):
                 raise
-        return self._try(purpose, function, *arguments, **options)
+        store, _ = self._store(purpose)
+        return _try(store, function, *arguments, **options)
 
     def error(self, failure: S3Failure, what: str, permission: str) -> LitestreamError:
         """Return the error to raise for a failed request."""
@@ -100,19 +102,8 @@ class S3Bucket:
             permission=permission,
         )
 
-    def _try(self, purpose: Purpose, function: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - native, loaded at first use
-
-        store = self._store(purpose)
-        try:
-            return function(store, *arguments, **options)
-        except LitestreamError:  # from a reader that an upload reads
-            raise
-        except (BaseError, FileNotFoundError) as error:
-            failure = read_failure(error)
-        raise S3RequestError(failure)  # outside of the handler, so that obstore's text is not even the context
-
-    def _store(self, purpose: Purpose) -> "S3Store":
+    def _store(self, purpose: Purpose) -> "tuple[S3Store, str]":
+        """Return a store and the region it was made for."""
         _check_process(self._config.bucket)  # before the lock, which a thread of the parent may have held
         with self._lock:
             if not self._region:
@@ -121,20 +112,36 @@ class S3Bucket:
                 self._region = self._config.region or found or DEFAULT_REGION
             if purpose not in self._stores:
                 self._stores[purpose] = _make_store(self._config, self._region, self._provider, purpose)
-            return self._stores[purpose]
+            return self._stores[purpose], self._region
 
-    def _relocate(self, failure: S3Failure) -> bool:
-        """Move to the bucket's region, unless somebody said which region to use."""
-        region = failure.region or find_bucket_region(self._config, self.region)
-        if not region or region == self.region:
+    def _relocate(self, failure: S3Failure, used: str) -> bool:
+        """Move from the region used to the bucket's, unless somebody said which one to use; say if it is another.
+
+        Requests that run side by side are all told, and the first has moved already when the others come here.
+        """
+        region = failure.region or find_bucket_region(self._config, used)
+        if not region or region == used:
             return False
         if self._config.region_is_explicit:
-            msg = f"bucket {self._config.bucket} is in region {region}, not {self.region}: set region={region}"
+            msg = f"bucket {self._config.bucket} is in region {region}, not {used}: set region={region}"
             raise UsageError(msg)
         with self._lock:
-            self._region = region
-            self._stores.clear()
+            if region != self._region:
+                self._region = region
+                self._stores.clear()
         return True
+
+
+def _try(store: "S3Store", function: Callable[..., T], *arguments: Any, **options: Any) -> T:  # noqa: ANN401
+    from obstore.exceptions import BaseError  # noqa: PLC0415 - native, loaded at first use
+
+    try:
+        return function(store, *arguments, **options)
+    except LitestreamError:  # from a reader that an upload reads
+        raise
+    except (BaseError, FileNotFoundError) as error:
+        failure = read_failure(error)
+    raise S3RequestError(failure)  # outside of the handler, so that obstore's text is not even the context
 
 
 def _check_process(bucket: str) -> None:

@@ -6,16 +6,23 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
 import pytest
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from replication.client.base import ReplicaClient
 from replication.client.retry import RetryingClient
+from replication.client.s3_config import s3_config
+from replication.client.s3_store import S3Bucket
 from replication.client.url import replica_client
+from replication.client.url_parse import parse_replica_url
 from replication.errors import (
     DeniedError,
     LitestreamError,
@@ -308,6 +315,33 @@ def test_a_region_that_nobody_tells_is_asked_of_the_user(s3_server: S3Server, pa
     s3_server.fail("Forbidden", status=403, kind="HEAD")
     with pytest.raises(UsageError, match="another region"):
         bare(regionless(s3_server, path)).read_ltx(FILE)
+
+
+def test_requests_that_hear_of_the_wrong_region_at_once_all_move(s3_server: S3Server, path: str) -> None:
+    bucket = S3Bucket(s3_config(parse_replica_url(regionless(s3_server, path)), {}, {}))
+    count = 10
+    all_sent = threading.Barrier(count)
+    answer = "status code: 400 <Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region>"
+
+    def request(store: S3Store, attempts: Iterator[int]) -> str:
+        if next(attempts) == 0:
+            all_sent.wait(timeout=60)
+            raise BaseError(answer)
+        return str(store.config["region"])
+
+    with ThreadPoolExecutor(count) as pool:
+        calls = [pool.submit(bucket.call, "read", request, itertools.count()) for _ in range(count)]
+        assert [call.result(timeout=60) for call in calls] == ["eu-west-1"] * count
+
+
+def test_a_region_that_stays_wrong_is_not_tried_for_ever(s3_server: S3Server, path: str) -> None:
+    message = "the region is wrong</Message><Region>eu-west-1</Region><Message>"
+    s3_server.fail("AuthorizationHeaderMalformed", status=400, message=message, times=None)
+    client = bare(regionless(s3_server, path))
+    for tried in (2, 3):
+        with pytest.raises(UsageError, match="eu-west-1"):
+            client.read_ltx(FILE)
+        assert len(s3_server.requests()) == tried
 
 
 # Credentials
