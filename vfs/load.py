@@ -5,8 +5,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
-from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file
-from replication.errors import CorruptError, LTXError, LTXMissingError
+from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file, unpack_header
+from replication.errors import CorruptError, LTXMissingError
 from replication.ltx.decoder import decode_file
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE, Header
@@ -87,7 +87,7 @@ def load_headers(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) ->
 
     """
     asked = [(info, fetcher.read(info, 0, HEADER_SIZE)) for info in infos]
-    return [_header(info, waiter.result(future)) for info, future in asked]
+    return [unpack_header(info, waiter.result(future)) for info, future in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +119,9 @@ def _second_part(parts: _Parts, fetcher: Fetcher, waiter: Waiter) -> Future[byte
 
 def _finish(parts: _Parts, tail: Future[bytes] | None, waiter: Waiter) -> LoadedFile:
     info, head = parts.info, waiter.result(parts.head)
-    header = _header(info, head[:HEADER_SIZE])
+    header = unpack_header(info, head[:HEADER_SIZE])
     with naming_file(info):
         if tail is None:
             return LoadedFile(LTXFile(info, header, head), decode_file(head).index, head)
         index = decode_tail(waiter.result(tail), info.size, header.commit)
         return LoadedFile(LTXFile(info, header, None), index, head)
-
-
-def _header(info: FileInfo, data: bytes) -> Header:
-    with naming_file(info):
-        header = Header.unpack(data)
-        header.validate()
-        if (header.min_txid, header.max_txid) != (info.min_txid, info.max_txid):
-            msg = (
-                f"expected a header of TXIDs {info.min_txid:016x} to {info.max_txid:016x}, "
-                f"got {header.min_txid:016x} to {header.max_txid:016x}"
-            )
-            raise LTXError(msg)
-    return header

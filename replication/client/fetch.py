@@ -16,6 +16,7 @@ from replication.ltx.header import HEADER_SIZE, Header
 from replication.ltx.index import FrameSpan, PageIndex
 from replication.ltx.page import decode_page
 from replication.ltx.tail import decode_tail, tail_size
+from replication.position import format_txid
 
 DEFAULT_ESTIMATED_PAGE_INDEX_SIZE = 32 * 1024
 """How many of a file's last bytes are fetched first: they hold the index of some 3,000 pages."""
@@ -31,22 +32,34 @@ def naming_file(info: FileInfo) -> Iterator[None]:
         raise
 
 
-def fetch_ltx_header(client: ReplicaClient, info: FileInfo) -> Header:
-    """Return the header of a file, validated, in one request.
+def unpack_header(info: FileInfo, data: bytes) -> Header:
+    """Return the header that a file begins with, validated.
 
     Raises:
         LTXError: it is broken, or that of other transactions than the file's name says.
-        LTXMissingError, DeniedError, UnavailableError: as the client says.
 
     """
-    data = client.read_ltx(info, 0, HEADER_SIZE)
     with naming_file(info):
         header = Header.unpack(data)
         header.validate()
         if (header.min_txid, header.max_txid) != (info.min_txid, info.max_txid):
-            msg = f"expected TXIDs {info.min_txid} to {info.max_txid}, got {header.min_txid} to {header.max_txid}"
+            msg = (
+                f"expected a header of TXIDs {format_txid(info.min_txid)} to {format_txid(info.max_txid)}, "
+                f"got {format_txid(header.min_txid)} to {format_txid(header.max_txid)}"
+            )
             raise LTXError(msg, offset=16)
     return header
+
+
+def fetch_ltx_header(client: ReplicaClient, info: FileInfo) -> Header:
+    """Return the header of a file, validated, in one request.
+
+    Raises:
+        LTXError: as `unpack_header`.
+        LTXMissingError, DeniedError, UnavailableError: as the client says.
+
+    """
+    return unpack_header(info, client.read_ltx(info, 0, HEADER_SIZE))
 
 
 def fetch_page_index(client: ReplicaClient, info: FileInfo, commit: int | None = None) -> PageIndex:

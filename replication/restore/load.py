@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replication.client.base import ReplicaClient
-from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file
+from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file, unpack_header
 from replication.errors import LTXError
 from replication.ltx.checksum import crc64_iso
 from replication.ltx.file_info import FileInfo
-from replication.ltx.header import HEADER_SIZE, Header
+from replication.ltx.header import HEADER_SIZE
 from replication.ltx.page import END_OF_PAGES
 from replication.ltx.tail import MIN_TAIL_SIZE, decode_tail, tail_size
 from replication.ltx.trailer import CHECKED_SIZE, TRAILER_SIZE, Trailer
@@ -80,14 +80,7 @@ def _load(client: ReplicaClient, info: FileInfo, *, is_held: bool) -> LoadedFile
 
 def _check(info: FileInfo, head: bytes, tail: bytes, held: bytes | None) -> LoadedFile:
     """Check all but the page frames; `tail` is the tail, or more of the last bytes of the file."""
-    header = Header.unpack(head)
-    header.validate()
-    if (header.min_txid, header.max_txid) != (info.min_txid, info.max_txid):
-        msg = (
-            f"expected a header of TXIDs {info.min_txid:016x} to {info.max_txid:016x}, "
-            f"got {header.min_txid:016x} to {header.max_txid:016x}"
-        )
-        raise LTXError(msg, offset=16)
+    header = unpack_header(info, head)
     index = decode_tail(tail, info.size, header.commit)
     if header.lock_pgno in index:
         msg = f"expected every page but the lock page, got page {header.lock_pgno}"

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 
 from replication.client.base import ReplicaClient
+from replication.client.fetch import fetch_ltx_header
 from replication.clock import from_timestamp_ms
-from replication.errors import LTXError, LTXMissingError, UsageError
+from replication.errors import LTXMissingError, UsageError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
-from replication.ltx.header import HEADER_SIZE, Header
 from replication.position import TXID
 from replication.restore.plan import check_instant, earliest_whole, not_that_old, plan_reachable, plan_restore
 
@@ -59,12 +59,12 @@ def calc_restore_plan(
         timestamp: use only files whose header was written before this instant (exclusive).
         executor: runs the requests of different levels at the same time.
         header_times: what headers said before; what they say now is added, so that a next call need not ask. With an
-            executor, several threads use it at once.
+            executor, several threads use it at once; it may be cleared meanwhile.
 
     Raises:
         UsageError, NoSnapshotsError, TxNotAvailableError, PositionError: as `plan_restore`.
         LTXMissingError: files kept vanishing while their headers were read.
-        LTXError: a file has no header.
+        LTXError: the header of a file is broken, or that of another file.
         DeniedError, UnavailableError: the storage refused, or did not answer.
 
     """
@@ -102,26 +102,6 @@ def files_before(
     return tuple(ordered[: bisect_left(ordered, timestamp, lo=first, key=created_at)])
 
 
-def read_created_at(client: ReplicaClient, info: FileInfo) -> datetime:
-    """Return the time in a file's header.
-
-    Raises:
-        LTXMissingError: the file is not in the replica.
-        LTXError: the file has no header.
-        DeniedError, UnavailableError: the storage refused, or did not answer.
-
-    """
-    try:
-        header = Header.unpack(client.read_ltx(info, 0, HEADER_SIZE))
-        header.validate()
-    except LTXError as error:
-        msg = f"the header of a file cannot be read: {error}"
-        raise LTXError(
-            msg, level=info.level, min_txid=info.min_txid, max_txid=info.max_txid, offset=error.offset
-        ) from error
-    return from_timestamp_ms(header.timestamp_ms)
-
-
 def _plan_before(
     client: ReplicaClient,
     timestamp: datetime,
@@ -129,9 +109,10 @@ def _plan_before(
     header_times: MutableMapping[FileInfo, datetime],
 ) -> tuple[FileInfo, ...]:
     def created_at(info: FileInfo) -> datetime:
-        if info not in header_times:
-            header_times[info] = read_created_at(client, info)
-        return header_times[info]
+        time = header_times.get(info)
+        if time is None:
+            time = header_times[info] = from_timestamp_ms(fetch_ltx_header(client, info).timestamp_ms)
+        return time
 
     def settle(infos: Sequence[FileInfo]) -> tuple[FileInfo, ...]:
         return files_before(infos, timestamp, created_at)

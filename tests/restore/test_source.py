@@ -29,7 +29,6 @@ from replication.restore.source import (
     calc_restore_plan,
     files_before,
     list_levels,
-    read_created_at,
 )
 from tests.support.faulty_client import FaultyClient
 
@@ -188,12 +187,32 @@ def test_an_empty_replica_and_a_bad_call_are_told_apart() -> None:
 
 
 def test_a_broken_header_says_which_file() -> None:
-    client = FaultyClient(MemoryReplicaClient())
-    info = put(client, 3, 4, 5, 1)
+    client = UploadTimesClient(MemoryReplicaClient())
+    put(client, 3, 1, 5, 1)
     client.flip_bit(0)
     with pytest.raises(LTXError, match="magic") as caught:
-        read_created_at(client, info)
-    assert (caught.value.level, caught.value.min_txid, caught.value.max_txid) == (3, 4, 5)
+        calc_restore_plan(client, timestamp=at(1.5))
+    assert (caught.value.level, caught.value.min_txid, caught.value.max_txid) == (3, 1, 5)
+
+
+def test_the_header_of_another_file_does_not_date_this_one() -> None:
+    client = UploadTimesClient(MemoryReplicaClient())
+    put(client, 0, 1, 1, 1)
+    header = Header.unpack(client.read_ltx(put(client, 0, 2, 2, 2)))
+    client.write_ltx_file(0, TXID(3), TXID(3), io.BytesIO(header.pack()))
+    with pytest.raises(LTXError, match="expected a header of TXIDs 0000000000000003 to 0000000000000003") as caught:
+        calc_restore_plan(client, timestamp=at(2.5))
+    assert (caught.value.level, caught.value.min_txid, caught.value.max_txid) == (0, 3, 3)
+
+
+def test_header_times_may_be_forgotten_while_they_are_used(hour: MemoryReplicaClient) -> None:
+    class Forgetful(dict[FileInfo, datetime]):
+        def __setitem__(self, info: FileInfo, time: datetime) -> None:
+            """Keep nothing, as if another thread had cleared it at once."""
+
+    client = UploadTimesClient(hour)
+    forgetful = calc_restore_plan(client, timestamp=at(2500.5), header_times=Forgetful())
+    assert forgetful == calc_restore_plan(client, timestamp=at(2500.5))
 
 
 @given(
