@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_sync_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(*((Path, "replace") if step == "replace" else (os, "fsync")), full)
+            patch.setattr(Path if step == "replace" else os, step, full)
             for _ in range(2):
                 with pytest.raises(UnavailableError, match="no space"):
                     db.sync()

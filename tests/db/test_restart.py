@@ -11,13 +11,18 @@ import pytest
 
 from tests.support.live_db import connect, header_of, image, local_txids, open_db, page_counts, query, restored
 
-ROWS = "SELECT (SELECT count(*) FROM log), (SELECT value FROM counter)"
+TEXT = "one more row of the log"
+CELLS = 100  # each on a page of its own, which the next commits do not write
+ROWS = "SELECT (SELECT count(*) FROM log), (SELECT value FROM counter), (SELECT sum(value) FROM cell)"
 
 
 def make(path: Path, *, page_size: int = 4096) -> apsw.Connection:
     application = connect(path, page_size=page_size)
     application.execute("CREATE TABLE counter (value INTEGER); INSERT INTO counter VALUES (0)")
     application.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, text)")
+    application.execute("CREATE TABLE cell (id INTEGER PRIMARY KEY, value INTEGER, body)")
+    rows = ((number, page_size) for number in range(CELLS))
+    application.executemany("INSERT INTO cell VALUES (?, 0, zeroblob(? * 2 / 3))", rows)
     application.execute("CREATE TABLE ballast (body)")
     application.execute("INSERT INTO ballast VALUES (randomblob(?))", (page_size * 200,))
     return application
@@ -26,8 +31,11 @@ def make(path: Path, *, page_size: int = 4096) -> apsw.Connection:
 def commit(application: apsw.Connection, count: int) -> None:
     for _ in range(count):
         with application:
-            application.execute("INSERT INTO log (text) VALUES ('one more row of the log')")
+            application.execute("INSERT INTO log (text) VALUES (?)", (TEXT,))
             application.execute("UPDATE counter SET value = value + 1")
+            application.execute(
+                "UPDATE cell SET value = value + 1 WHERE id = (SELECT value % ? FROM counter)", (CELLS,)
+            )
 
 
 def sync_once(path: Path) -> int:
@@ -48,9 +56,9 @@ def test_no_commit_is_lost_when_the_wal_was_started_over_meanwhile(tmp_path: Pat
     with open_db(path) as db:
         db.sync()
         restore = restored(db, tmp_path, by_program=True)
-        assert query(restore, ROWS) == [(50 + after, 50 + after)]
+        assert query(restore, ROWS) == [(50 + after, 50 + after, 50 + after)]
         assert restore == image(application)
-        assert page_counts(db, [db.pos().txid])[0] < 10
+        assert page_counts(db, [db.pos().txid])[0] < 80
     application.close()
 
 
@@ -150,7 +158,7 @@ def test_a_database_put_back_to_an_older_state_is_followed(tmp_path: Path) -> No
     with open_db(path) as db:
         db.sync()
         assert restored(db, tmp_path) == image(application)
-        assert page_counts(db, [db.pos().txid])[0] < 20
+        assert page_counts(db, [db.pos().txid])[0] < 30
     application.close()
 
 

@@ -1,6 +1,8 @@
 """What is committed goes into level-0 files, and comes out of them byte for byte at every TXID."""
 
 import random
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -100,7 +102,7 @@ def test_a_backlog_becomes_several_files_that_end_at_commits(tmp_path: Path, mon
         last = db.sync().txid
         assert last - first > 3
         spans = [header_of(db, txid) for txid in range(first + 1, last + 1)]
-        assert all(a.wal_offset + a.wal_size == b.wal_offset for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.wal_offset + a.wal_size == b.wal_offset for a, b in pairwise(spans))
         assert all(span.wal_size <= 30 * 4120 for span in spans)
         assert restored(db, tmp_path) == image(application)
     application.close()
@@ -142,10 +144,8 @@ def test_the_applications_checkpoints_do_no_harm(tmp_path: Path) -> None:
         whole = db.sync().txid
         for number in range(60):
             application.execute("INSERT INTO item VALUES (?, 'text')", (number,))
-            try:
+            with suppress(apsw.BusyError):  # our read transaction is in the way
                 application.wal_checkpoint(mode=modes[number % 4])
-            except apsw.BusyError:
-                pass  # our read transaction is in the way
             if number % 3 == 0:
                 db.sync()
                 assert restored(db, tmp_path) == image(application)

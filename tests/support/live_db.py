@@ -3,16 +3,18 @@
 The local directory of a `DB` has the layout of a file replica, so its level-0 files are restored from where they lie.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import apsw
 
 from replication.client.file import FileReplicaClient
 from replication.db import DB
+from replication.ltx.decoder import Decoder
 from replication.ltx.header import HEADER_SIZE, Header
 from replication.ltx.index import PageIndex
 from replication.ltx.tail import decode_tail
+from replication.position import TXID
 from tests.support.litestream_program import FileReplica
 from tests.support.litestream_program import restore as program_restore
 from tests.support.restoring import restore_to
@@ -67,6 +69,26 @@ def query(data: bytes, sql: str) -> list[tuple[object, ...]]:
         return list(connection.execute(sql))
     finally:
         connection.close()
+
+
+def states(db: DB) -> Iterator[tuple[int, bytes]]:
+    """Every TXID from 1 on with the database as it is there, one level-0 file applied after the other.
+
+    Raises:
+        AssertionError: a TXID is missing.
+
+    """
+    data = bytearray()
+    for expected, txid in enumerate(local_txids(db), 1):
+        assert txid == expected
+        with db.ltx_path(0, TXID(txid), TXID(txid)).open("rb") as file:
+            decoder = Decoder(file)
+            page_size, size = decoder.header.page_size, decoder.header.commit * decoder.header.page_size
+            del data[size:]
+            data.extend(bytes(size - len(data)))
+            for page in decoder:
+                data[(page.pgno - 1) * page_size : page.pgno * page_size] = page.data
+        yield txid, bytes(data)
 
 
 def local_txids(db: DB) -> list[int]:

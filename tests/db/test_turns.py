@@ -1,0 +1,55 @@
+"""The Go program and this library take turns on one database, one local directory and one replica."""
+
+from pathlib import Path
+
+import pytest
+
+from replication.client.file import FileReplicaClient
+from replication.replica import Replica
+from tests.db.test_restart import ROWS, commit, make
+from tests.support.history import restored as restored_content
+from tests.support.litestream_program import FileReplica, LitestreamProgram, restore
+from tests.support.live_db import image, local_txids, open_db, page_counts, query, restored
+
+TURNS = 3
+
+
+@pytest.mark.interop
+def test_the_go_program_and_this_library_take_turns(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    place = FileReplica(tmp_path / "replica")
+    program = LitestreamProgram(tmp_path / "program", path, place)
+    application = make(path)
+    images = {}
+    written, theirs = [], []  # page counts of files
+    for turn in range(TURNS):
+        commit(application, 3)
+        db = open_db(path)
+        db.replica = Replica(db, FileReplicaClient(place.path), monitor_enabled=False)
+        with db:
+            before = len(local_txids(db))
+            for _ in range(3):
+                commit(application, 2)
+                txid = db.sync().txid
+                images[txid] = image(application)
+                if turn == 1:
+                    db.checkpoint()
+        written += page_counts(db, local_txids(db)[before:])
+        before = len(local_txids(db))
+        with program:
+            pass
+        commit(application, 3)
+        program.once()
+        theirs += page_counts(db, local_txids(db)[before:])
+        images[max(local_txids(db))] = image(application)
+    assert local_txids(db) == list(range(1, max(images) + 1))
+    for txid, expected in images.items():
+        output = tmp_path / f"{txid}.db"
+        restore(place, output, txid=txid)
+        assert output.read_bytes() == expected
+        assert restored(db, tmp_path, txid) == expected
+    assert query(images[max(images)], ROWS) == [(TURNS * 12, TURNS * 12, TURNS * 12)]
+    assert restored_content(place) is not None
+    pages = len(image(application)) // 4096
+    assert max(written[1:] + theirs) < pages // 10  # neither writes the whole database when its turn comes
+    application.close()
