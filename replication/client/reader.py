@@ -30,9 +30,7 @@ ReadChunk = Callable[[str, int, int], Chunk]
 class RangeReader(io.BufferedIOBase):
     """A file of a replica, read in chunks of bounded size."""
 
-    def __init__(
-        self, read_chunk: ReadChunk, *, offset: int, size: int, chunk_size: int, on_close: Callable[[], object]
-    ) -> None:
+    def __init__(self, read_chunk: ReadChunk, *, offset: int, size: int, chunk_size: int) -> None:
         """Read the first chunk, so that a missing file shows here."""
         self._read_chunk = read_chunk
         self._start = offset
@@ -41,18 +39,11 @@ class RangeReader(io.BufferedIOBase):
         self._position = offset
         self._chunk = Chunk(b"")
         self._chunk_start = offset
-        self._on_close = on_close
         self._fill()
 
     def __repr__(self) -> str:
         end = "end" if self._end is None else self._end
         return f"<RangeReader {self._start}..{end} at={self._position}>"
-
-    def close(self) -> None:
-        """Let go of what the reader stands on."""
-        if not self.closed:
-            self._on_close()
-        super().close()
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -130,16 +121,9 @@ class RangeReader(io.BufferedIOBase):
         self._chunk_start = self._position
 
 
-def open_range_reader(
-    read_chunk: ReadChunk,
-    *,
-    offset: int,
-    size: int,
-    chunk_size: int = CHUNK_SIZE,
-    on_close: Callable[[], object] = lambda: None,
-) -> BinaryIO:
+def open_range_reader(read_chunk: ReadChunk, *, offset: int, size: int, chunk_size: int = CHUNK_SIZE) -> BinaryIO:
     """Return a reader of `size` bytes from `offset` on; size 0 means to the end of the file."""
-    reader = RangeReader(read_chunk, offset=offset, size=size, chunk_size=chunk_size, on_close=on_close)
+    reader = RangeReader(read_chunk, offset=offset, size=size, chunk_size=chunk_size)
     return cast("BinaryIO", reader)  # it has every method of one, and is not declared to be one
 
 

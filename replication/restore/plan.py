@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
+from replication.clock import format_instant
 from replication.errors import NoSnapshotsError, PositionError, TxNotAvailableError, UsageError
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
@@ -60,9 +61,7 @@ def plan_reachable(files: Mapping[int, Sequence[FileInfo]]) -> tuple[FileInfo, .
     return (*start, *_chain(others, position, _restore_preference))
 
 
-def plan_from(
-    files: Mapping[int, Sequence[FileInfo]], position: TXID, *, txid: TXID | None = None
-) -> tuple[FileInfo, ...]:
+def plan_from(files: Mapping[int, Sequence[FileInfo]], position: TXID) -> tuple[FileInfo, ...]:
     """Return the files to apply, in order, on top of a position; empty when nothing is newer.
 
     A file that holds the whole database comes into it only where no other one follows: a follower has those pages.
@@ -71,13 +70,12 @@ def plan_from(
     Args:
         files: the listing of each level; a level may be missing.
         position: the last TXID already applied.
-        txid: leave out the files that end after this TXID.
 
     Raises:
         PositionError: there are newer files, but none that follows.
 
     """
-    newer = [info for info in usable(files) if info.max_txid > position and (txid is None or info.max_txid <= txid)]
+    newer = [info for info in usable(files) if info.max_txid > position]
     if not newer:
         return ()
     parts = [info for info in newer if not is_whole(info)]
@@ -103,8 +101,8 @@ def not_that_old(timestamp: datetime, earliest: datetime | None) -> TxNotAvailab
     if earliest is None:
         known = "no file of the replica holds the whole database"
     else:
-        known = f"the earliest instant to restore is just after {earliest.isoformat()}"
-    return TxNotAvailableError(f"no files were created before {timestamp.isoformat()} to restore from: {known}")
+        known = f"the earliest instant to restore is just after {format_instant(earliest)}"
+    return TxNotAvailableError(f"no files were created before {format_instant(timestamp)} to restore from: {known}")
 
 
 def check_instant(timestamp: datetime) -> datetime:

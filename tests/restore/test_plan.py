@@ -118,7 +118,7 @@ def test_an_instant_is_exclusive() -> None:
 
 
 def test_an_instant_before_history_says_when_history_begins() -> None:
-    with pytest.raises(TxNotAvailableError, match="2026-01-01T00:04:00"):
+    with pytest.raises(TxNotAvailableError, match=r"before 2026-01-01T00:04:00Z .* just after 2026-01-01T00:04:00Z$"):
         plan_restore(listing(file(9, 1, 4), file(9, 1, 6), file(0, 3, 3)), timestamp=at(4))
 
 
@@ -150,7 +150,6 @@ def test_a_follower_takes_what_leads_furthest_and_repeats_least() -> None:
     assert spans(plan_from(files, TXID(4))) == [(1, 5, 6)]
     assert spans(plan_from(files, TXID(5))) == [(0, 6, 6)]
     assert plan_from(files, TXID(6)) == ()
-    assert spans(plan_from(files, TXID(4), txid=TXID(5))) == [(0, 5, 5)]
 
 
 def test_a_follower_before_a_gap_goes_as_far_as_it_can_and_then_leaps_by_a_snapshot() -> None:
