@@ -1,5 +1,6 @@
 from litestream.api import connect, read_replica, register_read_replica, unregister_read_replica
 from litestream.restore_api import restore
+from litestream.vfs_entry import LitestreamVFS
 from replication.client.base import ReplicaClient
 from replication.client.fetch import (
     DEFAULT_ESTIMATED_PAGE_INDEX_SIZE,
@@ -37,7 +38,6 @@ from replication.restore.points import RestorePoint
 from replication.restore.source import calc_restore_plan
 from vfs.read_replica import ReadReplica
 from vfs.uri import DEFAULT_CACHE_SIZE, DEFAULT_POLL_INTERVAL_S
-from vfs.vfs import LitestreamVFS
 
 VFS: LitestreamVFS
 

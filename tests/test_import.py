@@ -1,8 +1,12 @@
 """Goal: importing the library stays cheap. Method: look at what a fresh process has loaded."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import litestream
 
 HEAVY = ("numpy", "obstore", "boto3", "botocore", "httpx", "click", "lz4", "cachetools", "dateparser", "asyncio")
 
@@ -32,6 +36,22 @@ def test_a_plain_connection_after_the_import_loads_none_of_them_either() -> None
 def test_the_command_line_shows_its_help_without_what_reading_a_replica_needs() -> None:
     code = "import io, sys; from litestream.cli import main; sys.stdout = io.StringIO(); main(['--help'])"
     assert not loaded_by(code).intersection(set(HEAVY) - {"click"})
+
+
+def test_the_names_and_their_types_are_the_same() -> None:
+    stub = ast.parse(Path(litestream.__file__).with_suffix(".pyi").read_text())
+    (names,) = (
+        ast.literal_eval(node.value)
+        for node in stub.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert sorted(names) == litestream.__all__
+
+
+def test_a_star_import_takes_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from litestream import *", names)  # noqa: S102
+    assert {*names} - {"__builtins__"} == {*litestream.__all__}
 
 
 def test_every_name_that_is_promised_can_be_had() -> None:

@@ -1,6 +1,7 @@
 """The VFS named "litestream": opens replicas; whatever else SQLite wants goes to the default VFS.
 
-Importing this module must stay cheap: all that reading a replica needs is imported when the first one is opened.
+Importing this module must stay cheap: all that reading a replica needs, the package `vfs` with it, is imported when the
+first one is opened.
 """
 
 import apsw
