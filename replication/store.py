@@ -1,0 +1,292 @@
+"""Several databases, and the work in the background that keeps their replicas small.
+
+Each level has a thread that goes through all databases at the level's instants; another deletes from level 0. What
+fails for one database is logged, and does not keep the others from their turn; it is tried again at the next instant.
+
+Source: litestream 0.5.17, store.go.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from replication.clock import SYSTEM_CLOCK, Clock
+from replication.compaction_levels import (
+    DEFAULT_COMPACTION_LEVELS,
+    DEFAULT_L0_RETENTION_CHECK_INTERVAL_S,
+    DEFAULT_L0_RETENTION_S,
+    DEFAULT_SNAPSHOT_INTERVAL_S,
+    DEFAULT_SNAPSHOT_RETENTION_S,
+    CompactionLevel,
+    as_levels,
+)
+from replication.db import DB, DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
+from replication.errors import CompactionTooEarlyError, DBNotReadyError, LitestreamError, NoCompactionError, UsageError
+from replication.level_loop import LevelLoop
+from replication.levels import SNAPSHOT_LEVEL
+from replication.ltx.file_info import FileInfo
+from replication.retention import RetentionPolicy
+from replication.upkeep import Upkeep
+
+
+class Store:
+    """Databases with a replica each; its settings are attributes, to be changed before `open`."""
+
+    def __init__(
+        self,
+        dbs: Iterable[DB] = (),
+        levels: Iterable[CompactionLevel] = DEFAULT_COMPACTION_LEVELS,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Take the databases; nothing is opened yet.
+
+        Raises:
+            UsageError: the levels are not valid.
+
+        """
+        self.levels = as_levels(levels)
+        self.snapshot_interval_s = DEFAULT_SNAPSHOT_INTERVAL_S
+        self.snapshot_retention_s = DEFAULT_SNAPSHOT_RETENTION_S
+        self.l0_retention_s = DEFAULT_L0_RETENTION_S
+        self.l0_retention_check_interval_s = DEFAULT_L0_RETENTION_CHECK_INTERVAL_S
+        self.compaction_monitor_enabled = True
+        self.retention_enabled = True  # False: somebody else deletes from the replicas
+        self.shutdown_sync_timeout_s = DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
+        self.shutdown_sync_interval_s = DEFAULT_SHUTDOWN_SYNC_INTERVAL_S
+        self.logger = logging.getLogger("litestream.replication")
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._dbs: dict[Path, DB] = {}  # guarded by _lock
+        self._upkeeps: dict[Path, Upkeep] = {}  # guarded by _lock
+        self._is_open = False  # guarded by _lock
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []  # guarded by _lock
+        for db in dbs:
+            self.add_db(db)
+
+    def __repr__(self) -> str:
+        with self._lock:
+            state = "open" if self._is_open else "closed"
+            return f"<Store {state} dbs={len(self._dbs)} levels={self.levels.max_level()}>"
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Open all databases, and begin the work in the background.
+
+        Raises:
+            UsageError: the store is open already.
+            LitestreamError: a database cannot be opened; then none is open.
+
+        """
+        with self._lock:
+            if self._is_open:
+                msg = "the store is open already"
+                raise UsageError(msg)
+            opened: list[DB] = []
+            try:
+                for db in self._dbs.values():
+                    self._open_db(db)
+                    opened.append(db)
+            except BaseException:
+                for db in opened:
+                    db.close()
+                raise
+            self._is_open = True
+            self._stopped = threading.Event()
+            self._threads = self._new_threads() if self.compaction_monitor_enabled else []
+            for thread in self._threads:
+                thread.start()
+
+    def close(self) -> None:
+        """End the work in the background, and close all databases, each of them synced once more.
+
+        Raises:
+            LitestreamError: the first of those that a database raised; all are closed all the same.
+
+        """
+        with self._lock:
+            was_open, self._is_open = self._is_open, False
+            threads, self._threads = self._threads, []
+            dbs = list(self._dbs.values())
+            self._stopped.set()
+        for thread in threads:
+            thread.join()
+        errors: list[LitestreamError] = []
+        for db in dbs if was_open else []:
+            try:
+                db.close()
+            except LitestreamError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def dbs(self) -> list[DB]:
+        """Return the databases, sorted by path."""
+        with self._lock:
+            return [self._dbs[path] for path in sorted(self._dbs)]
+
+    def add_db(self, db: DB) -> None:
+        """Add a database, and open it if the store is open; one of a path that is there already is passed over.
+
+        Raises:
+            LitestreamError: it cannot be opened; then it is not added.
+
+        """
+        with self._lock:
+            if db.path in self._dbs:
+                return
+            if self._is_open:
+                self._open_db(db)
+            self._dbs[db.path] = db
+
+    def remove_db(self, path: str | os.PathLike[str]) -> None:
+        """Close the database of a path, if there is one, and forget it.
+
+        Raises:
+            LitestreamError: as `DB.close`.
+
+        """
+        with self._lock:
+            found = Path(path).absolute()
+            db = self._dbs.pop(found, None)
+            self._upkeeps.pop(found, None)
+            is_open = self._is_open
+        if db is not None and is_open:
+            db.close()
+
+    def compact_db(self, db: DB, level: CompactionLevel) -> FileInfo:
+        """Compact a database's replica into a level, or take a snapshot if it is theirs.
+
+        Raises:
+            CompactionTooEarlyError: that was done in the current interval already.
+            NoCompactionError: there is nothing new.
+            DBNotReadyError: nothing of the database was replicated yet.
+            LitestreamError: as `compact_level` and `write_snapshot`.
+
+        """
+        return self._upkeep(db).compact(level)
+
+    def enforce_snapshot_retention(self, db: DB) -> tuple[FileInfo, ...]:
+        """Delete a database's old snapshots, and what its levels hold before them.
+
+        Raises:
+            LitestreamError: as `enforce_snapshot_retention`.
+
+        """
+        return self._upkeep(db).enforce_snapshot_retention(self._policy())
+
+    def enforce_l0_retention(self, db: DB) -> tuple[FileInfo, ...]:
+        """Delete a database's old files of level 0, in the replica and then locally.
+
+        Raises:
+            LitestreamError: as `enforce_level_0_retention`.
+
+        """
+        return self._upkeep(db).enforce_level_0_retention(self._policy())
+
+    def snapshot_level(self) -> CompactionLevel:
+        """Return the level of the snapshots, with their interval."""
+        return CompactionLevel(SNAPSHOT_LEVEL, self.snapshot_interval_s)
+
+    def set_l0_retention(self, seconds: float) -> None:
+        """Keep files of level 0 that long from now on."""
+        with self._lock:
+            self.l0_retention_s = seconds
+            for upkeep in self._upkeeps.values():
+                upkeep.forget()
+
+    def set_shutdown_sync_timeout(self, seconds: float) -> None:
+        """Try that long to upload what is left when a database is closed."""
+        with self._lock:
+            self.shutdown_sync_timeout_s = seconds
+            for db in self._dbs.values():
+                db.shutdown_sync_timeout_s = seconds
+
+    def set_shutdown_sync_interval(self, seconds: float) -> None:
+        """Pause that long between these tries."""
+        with self._lock:
+            self.shutdown_sync_interval_s = seconds
+            for db in self._dbs.values():
+                db.shutdown_sync_interval_s = seconds
+
+    def _open_db(self, db: DB) -> None:
+        db.shutdown_sync_timeout_s = self.shutdown_sync_timeout_s
+        db.shutdown_sync_interval_s = self.shutdown_sync_interval_s
+        db.open()
+
+    def _upkeep(self, db: DB) -> Upkeep:
+        if db.replica is None:
+            msg = f"{db.path} has no replica"
+            raise UsageError(msg)
+        with self._lock:
+            upkeep = self._upkeeps.get(db.path)
+            if upkeep is None or upkeep.replica is not db.replica:
+                upkeep = self._upkeeps[db.path] = Upkeep(db.replica, clock=self._clock)
+            return upkeep
+
+    def _policy(self) -> RetentionPolicy:
+        return RetentionPolicy(
+            l0_retention_s=self.l0_retention_s,
+            snapshot_retention_s=self.snapshot_retention_s,
+            delete_remote=self.retention_enabled,
+        )
+
+    def _new_threads(self) -> list[threading.Thread]:
+        loops: dict[str, Callable[[], None]] = {"litestream-store level 0 retention": self._run_l0_retention}
+        for level in [*self.levels[1:], self.snapshot_level()]:
+            what = f"level {level.level}"
+            loops[f"litestream-store {what}"] = LevelLoop(
+                level,
+                catch_up=partial(self._each, what, partial(self._catch_up, level)),
+                compact=partial(self._each, what, partial(self._compact, level)),
+                stopped=self._stopped,
+                clock=self._clock,
+            ).run
+        return [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
+
+    def _catch_up(self, level: CompactionLevel, db: DB) -> None:
+        """Compact if an interval was missed while nobody was there."""
+        if self._upkeep(db).is_behind(level):
+            self._compact(level, db)
+
+    def _compact(self, level: CompactionLevel, db: DB) -> None:
+        self.compact_db(db, level)
+        if level.level == 1:
+            self.enforce_l0_retention(db)
+        elif level.level == SNAPSHOT_LEVEL:
+            self.enforce_snapshot_retention(db)
+
+    def _run_l0_retention(self) -> None:
+        stopped = self._stopped
+        while not stopped.wait(self.l0_retention_check_interval_s):
+            self._each("level 0 retention", self.enforce_l0_retention)
+
+    def _each(self, what: str, task: Callable[[DB], object]) -> bool:
+        """Do something for each database with a replica, and say whether all of them were ready."""
+        all_ready = True
+        for db in self.dbs():
+            if self._stopped.is_set():
+                break  # a stopped store is not to begin another upload
+            try:
+                if db.replica is not None:
+                    task(db)
+            except (NoCompactionError, CompactionTooEarlyError):
+                continue
+            except DBNotReadyError:
+                all_ready = False
+            except LitestreamError as error:
+                self.logger.warning("%s of %s failed: %s", what, db.path.name, error)
+            except Exception:
+                self.logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
+        return all_ready

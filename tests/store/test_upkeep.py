@@ -1,0 +1,154 @@
+"""The levels of one replica over time: at the right instants, with few requests.
+
+Method: a simulated primary on a clock that the test moves, which its files' times follow.
+Bugs planted to try these tests: the newest file forgotten, an idle level listed, two compactions in an interval.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replication.client.memory import MemoryReplicaClient
+from replication.compaction_levels import CompactionLevel
+from replication.errors import CompactionTooEarlyError, DBNotReadyError, NoCompactionError
+from replication.replica import Replica
+from replication.retention import RetentionPolicy
+from replication.upkeep import Upkeep
+from tests.support.faulty_client import FaultyClient
+from tests.support.local_database import LocalStandIn, local_names
+
+LEVEL_1, LEVEL_2, DAILY = CompactionLevel(1, 30), CompactionLevel(2, 300), CompactionLevel(9, 86_400)
+
+
+class Kept:
+    """A database, its replica and the upkeep of that."""
+
+    def __init__(self, db: LocalStandIn) -> None:
+        self.db = db
+        self.client = FaultyClient(MemoryReplicaClient())
+        self.replica = Replica(db, self.client, clock=db.primary.clock)
+        self.upkeep = Upkeep(self.replica, clock=db.primary.clock)
+
+    def write(self, count: int = 1) -> None:
+        """Commit, each a second later than the one before, and sync."""
+        for _ in range(count):
+            txid = self.db.pos().txid
+            sql = "CREATE TABLE item (id INTEGER PRIMARY KEY, body)"
+            self.db.commit(sql if not txid else f"INSERT INTO item VALUES ({txid}, noise({txid}, 200))")
+        self.replica.sync()
+
+    def wait(self, seconds: float) -> None:
+        self.db.primary.clock.advance(seconds)
+
+    def files(self, level: int) -> list[tuple[int, int]]:
+        return [(info.min_txid, info.max_txid) for info in self.client.inner.ltx_files(level)]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    with LocalStandIn(tmp_path) as db:
+        yield Kept(db)
+
+
+def test_a_level_is_compacted_once_in_an_interval(kept: Kept) -> None:
+    kept.write(3)
+    assert kept.upkeep.compact(LEVEL_1).max_txid == 3
+    kept.write(3)
+    with pytest.raises(CompactionTooEarlyError):
+        kept.upkeep.compact(LEVEL_1)
+    kept.wait(30)
+    assert kept.upkeep.compact(LEVEL_1).max_txid == 6
+    assert kept.files(1) == [(2, 3), (4, 6)]
+
+
+def test_a_restart_does_not_compact_anew(kept: Kept) -> None:
+    kept.write(3)
+    kept.upkeep.compact(LEVEL_1)
+    kept.write(1)
+    with pytest.raises(CompactionTooEarlyError):
+        Upkeep(kept.replica, clock=kept.db.primary.clock).compact(LEVEL_1)
+
+
+def test_an_idle_replica_costs_no_request(kept: Kept) -> None:
+    kept.write(4)
+    for level in (LEVEL_1, LEVEL_2):
+        kept.upkeep.compact(level)
+    kept.wait(400)
+    assert [info.max_txid for info in kept.upkeep.enforce_level_0_retention(RetentionPolicy())] == [1, 2, 3]
+    assert local_names(kept.db) == [(4, 4)]
+    kept.client.clear_calls()
+    for _ in range(3):
+        kept.wait(400)
+        for level in (LEVEL_1, LEVEL_2):
+            with pytest.raises(NoCompactionError):
+                kept.upkeep.compact(level)
+        assert kept.upkeep.enforce_level_0_retention(RetentionPolicy()) == ()
+    assert kept.client.calls == []
+    kept.write()
+    kept.wait(400)
+    assert kept.upkeep.compact(LEVEL_1).max_txid == 5
+    kept.wait(400)
+    assert [info.max_txid for info in kept.upkeep.enforce_level_0_retention(RetentionPolicy())] == [4]
+
+
+def test_a_busy_replica_costs_two_listings_for_each_compaction(kept: Kept) -> None:
+    kept.write(4)
+    kept.upkeep.compact(LEVEL_1)
+    kept.wait(30)
+    kept.write(2)
+    kept.client.clear_calls()
+    kept.upkeep.compact(LEVEL_1)
+    assert [call.method for call in kept.client.calls] == ["ltx_files", "ltx_files", "write_ltx_file"]
+
+
+def test_a_backlog_is_worked_off_in_one_call(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replication.compaction_plan.MAX_INPUT_FILES", 3)
+    kept.write(11)
+    assert kept.upkeep.compact(LEVEL_1).max_txid == 11
+    assert kept.files(1) == [(2, 4), (5, 7), (8, 10), (11, 11)]
+
+
+def test_nothing_replicated_is_not_ready(kept: Kept) -> None:
+    for level in (LEVEL_1, DAILY):
+        with pytest.raises(DBNotReadyError):
+            kept.upkeep.compact(level)
+    assert kept.client.calls == []
+    assert repr(kept.upkeep) == "<Upkeep app.db nothing known>"
+
+
+def test_the_first_compaction_is_the_first_snapshot(kept: Kept) -> None:
+    kept.write(3)
+    assert not kept.upkeep.is_behind(DAILY)
+    kept.upkeep.compact(LEVEL_1)
+    assert not kept.upkeep.is_behind(DAILY)
+    kept.write()
+    with pytest.raises(CompactionTooEarlyError):
+        kept.upkeep.compact(DAILY)
+    kept.wait(86_400)
+    assert kept.upkeep.is_behind(DAILY)
+    assert kept.upkeep.compact(DAILY).max_txid == 4
+    assert kept.files(9) == [(1, 1), (1, 4)]
+    assert repr(kept.upkeep) == "<Upkeep app.db 1:0000000000000003 9:0000000000000004>"
+
+
+def test_snapshots_are_kept_for_their_time(kept: Kept) -> None:
+    kept.write(3)
+    kept.upkeep.compact(LEVEL_1)
+    for _ in range(4):
+        kept.wait(86_400)
+        kept.write(2)
+        kept.upkeep.compact(LEVEL_1)
+        kept.upkeep.compact(DAILY)
+        kept.upkeep.enforce_snapshot_retention(RetentionPolicy())
+    assert kept.files(9) == [(1, 9), (1, 11)]
+    assert kept.files(1) == [(6, 7), (8, 9), (10, 11)]
+
+
+def test_without_remote_deletion_local_files_go_all_the_same(kept: Kept) -> None:
+    kept.write(4)
+    kept.upkeep.compact(LEVEL_1)
+    kept.wait(400)
+    assert kept.upkeep.enforce_level_0_retention(RetentionPolicy(delete_remote=False)) == ()
+    assert local_names(kept.db) == [(4, 4)]
+    assert len(kept.files(0)) == 4
