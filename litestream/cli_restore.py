@@ -16,7 +16,7 @@ from replication.clock import format_instant
 from replication.errors import NoSnapshotsError, TxNotAvailableError, UsageError
 from replication.ltx.file_info import FileInfo
 from replication.position import format_txid, parse_txid
-from replication.restore.options import DEFAULT_RESTORE_PARALLELISM, IntegrityCheck
+from replication.restore.options import DEFAULT_RESTORE_PARALLELISM, IntegrityCheck, RestoreResult
 
 _CONFIG_LATER = "the configuration file is not supported yet"
 _FOLLOW_LATER = "following a replica with restore -f is not supported yet"
@@ -75,30 +75,18 @@ def restore(
 
     Each flag may be written with one dash or with two.
     """
-    from replication.client.url_parse import is_url  # noqa: PLC0415 - as little as possible before it is used
-
     del no_expand_env  # of the configuration file
-    if source is None:
-        msg = "expected the URL of a replica: apsw-litestream restore -o /path/to/db s3://bucket/prefix"
-        raise UsageError(msg)
-    if follow or follow_interval is not None:
-        raise UsageError(_FOLLOW_LATER)
-    if config is not None or not is_url(source):
-        msg = f"{_CONFIG_LATER}: give the URL of the replica, and -o for the output"
-        raise UsageError(msg)
-    if output is None:
-        msg = "-o is required when restoring from a replica URL"
-        raise UsageError(msg)
-    if if_db_not_exists and Path(output).exists():
+    url, path = _checked(source, output, follow=follow or follow_interval is not None, config=config)
+    if if_db_not_exists and Path(path).exists():
         click.echo("database already exists, skipping", err=as_json)
         return
     if dry_run:
-        _show_plan(source, output, txid, timestamp, as_json=as_json)
+        _show_plan(url, path, txid, timestamp, as_json=as_json)
         return
     try:
         result = litestream.restore(
-            source,
-            output,
+            url,
+            path,
             txid=txid,
             timestamp=timestamp,
             parallelism=parallelism,
@@ -110,22 +98,49 @@ def restore(
             raise
         click.echo("no matching backups found", err=as_json)
         return
-    txid_text = format_txid(result.txid) if result.txid else ""  # Litestream 0.3 had none
+    _show_result(url, path, result, as_json=as_json)
+
+
+def _checked(source: str | None, output: str | None, *, follow: bool, config: str | None) -> tuple[str, str]:
+    """Return the URL of the replica and the path of the output.
+
+    Raises:
+        UsageError: one is missing, or what is asked for is not supported yet.
+
+    """
+    from replication.client.url_parse import is_url  # noqa: PLC0415 - as little as possible before it is used
+
+    if source is None:
+        msg = "expected the URL of a replica: apsw-litestream restore -o /path/to/db s3://bucket/prefix"
+        raise UsageError(msg)
+    if follow:
+        raise UsageError(_FOLLOW_LATER)
+    if config is not None or not is_url(source):
+        msg = f"{_CONFIG_LATER}: give the URL of the replica, and -o for the output"
+        raise UsageError(msg)
+    if output is None:
+        msg = "-o is required when restoring from a replica URL"
+        raise UsageError(msg)
+    return source, output
+
+
+def _show_result(url: str, path: str, result: RestoreResult, *, as_json: bool) -> None:
+    txid = format_txid(result.txid) if result.txid else ""  # Litestream 0.3 had none
     if as_json:
         _write_json(
             {
-                "db_path": output,
-                "replica": _scheme(source),
-                "txid": txid_text,
+                "db_path": path,
+                "replica": _scheme(url),
+                "txid": txid,
                 "duration_ms": round(result.duration_s * 1000),
                 "integrity_check": result.integrity_check,
             }
         )
-    else:
-        click.echo(
-            f"restored {output}{txid_text and f' at TXID {txid_text}'}: {result.pages:,} pages, "
-            f"{result.bytes_downloaded:,} bytes read from {result.files:,} files in {result.duration_s:.1f} s"
-        )
+        return
+    click.echo(
+        f"restored {path}{txid and f' at TXID {txid}'}: {result.pages:,} pages, "
+        f"{result.bytes_downloaded:,} bytes read from {result.files:,} files in {result.duration_s:.1f} s"
+    )
 
 
 def _show_plan(source: str, output: str, txid: str | None, timestamp: str | None, *, as_json: bool) -> None:
