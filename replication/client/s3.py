@@ -14,6 +14,7 @@ from typing import BinaryIO, ClassVar
 from replication.client.base import ReplicaClient
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.client.s3_config import S3Config
+from replication.client.s3_delete import S3Deleter
 from replication.client.s3_requests import TIMESTAMP_KEY, Upload, get_range, head_timestamp, is_listed, list_all
 from replication.client.s3_store import S3Bucket, S3RequestError
 from replication.client.s3_time import format_timestamp, parse_timestamp
@@ -49,7 +50,7 @@ class S3ReplicaClient(ReplicaClient):
             raise UsageError(msg)
         self._config = config
         self._bucket = S3Bucket(config)
-        self._single_deletes = config.require_content_md5 is True
+        self._deleter = S3Deleter(self._bucket, one_by_one=config.require_content_md5 is True)
 
     def __repr__(self) -> str:
         config, state = self._config, "open" if self._bucket.is_open else "idle"
@@ -145,30 +146,7 @@ class S3ReplicaClient(ReplicaClient):
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
         """Delete files, 1,000 with a request where the server can."""
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
-        keys = [self._key(info.level, info.min_txid, info.max_txid) for info in infos]
-        if not keys:
-            return
-        try:
-            self._bucket.call("single" if self._single_deletes else "read", obstore.delete, keys)
-        except S3RequestError as error:
-            if not self._single_deletes and error.failure.refuses_bulk_delete:
-                self._single_deletes = True
-            elif not error.failure.is_missing:
-                raise self._delete_error(error, keys) from None
-            self._delete_each(keys)
-
-    def _delete_each(self, keys: list[str]) -> None:
-        """Delete objects one after the other, where that is all a server can or some were missing."""
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
-        for key in keys:
-            try:
-                self._bucket.call("single", obstore.delete, key)
-            except S3RequestError as error:
-                if not error.failure.is_missing:
-                    raise self._delete_error(error, [key]) from None
+        self._deleter.delete([self._key(info.level, info.min_txid, info.max_txid) for info in infos])
 
     def delete_all(self) -> None:
         """Delete the LTX files of all levels, and nothing else under the path."""
@@ -202,10 +180,6 @@ class S3ReplicaClient(ReplicaClient):
                     )
                 )
         return infos
-
-    def _delete_error(self, error: S3RequestError, keys: list[str]) -> LitestreamError:
-        what = f"DELETE {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
-        return self._bucket.error(error.failure, what, "s3:DeleteObject")
 
     def _list_error(self, error: S3RequestError, prefix: str) -> LitestreamError:
         if error.failure.is_missing:  # a listing finds nothing, it does not miss anything: this is no S3
