@@ -49,7 +49,8 @@ class ReadReplicas:
             replica_client(source).close()  # a bad URL is an error now, not at the first use
         replica = ReadReplica(name, source, check_options(options), logger or LOGGER, self._forget, implicit=False)
         with self._lock:
-            if name in self._named:
+            taken = self._named.get(name)
+            if taken is not None and not taken.closed:
                 msg = f"a read replica named {name!r} is registered already: unregister it first"
                 raise UsageError(msg)
             self._named[name] = replica
@@ -62,8 +63,7 @@ class ReadReplicas:
             UsageError: there is none.
 
         """
-        with self._lock:
-            replica = self._named.get(name)
+        replica = self.find(name)
         if replica is None:
             msg = f"no read replica named {shown_name(name)!r} is registered"
             raise UsageError(msg)
@@ -72,7 +72,8 @@ class ReadReplicas:
     def find(self, name: str) -> ReadReplica | None:
         """Return the read replica of a name, if there is one."""
         with self._lock:
-            return self._named.get(name)
+            replica = self._named.get(name)
+        return None if replica is None or replica.closed else replica
 
     def reserve(
         self, name: str, source: Source, options: Options, logger: Logger | None, *, exact: bool
@@ -96,13 +97,15 @@ class ReadReplicas:
             for number in range(1, MAX_SAME_NAMES):
                 full = name if number == 1 else f"{name}#{number}"
                 replica = self._named.get(full)
-                if replica is None:
-                    replica = ReadReplica(full, source, shared, logger or LOGGER, self._forget, implicit=True)
-                    self._named[full] = replica
-                same = replica.source == source and replica.options == shared
-                if same and replica.reserve():
+                same = replica is not None and replica.source == source and replica.options == shared
+                if replica is not None and same and replica.reserve():
                     return replica
-                if exact and not same:
+                if replica is None or replica.closed:
+                    replica = ReadReplica(full, source, shared, logger or LOGGER, self._forget, implicit=True)
+                    replica.reserve()
+                    self._named[full] = replica
+                    return replica
+                if exact:
                     taken = shown_name(name)
                     msg = f"the name {taken!r} is taken by a read replica with another source or other options"
                     raise UsageError(msg)

@@ -66,6 +66,11 @@ class ReadReplica:
         self.close()
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed, for good; its name is free, even if it is not taken away yet."""
+        return self._closed
+
+    @property
     def place(self) -> str:
         """The replica's URL without its secrets, or what its client says of itself."""
         return without_secrets(self.source) if isinstance(self.source, str) else repr(self.source)
@@ -144,9 +149,8 @@ class ReadReplica:
     def close(self) -> None:
         """Take the name away and stop following; a second call does nothing."""
         with self._lock:
-            use, self._use, was_closed, self._closed = self._use, None, self._closed, True
-        if not was_closed:
-            self._forget(self)
+            use, self._use, self._closed = self._use, None, True
+        self._forget(self)
         if use is not None:
             use.release()
 
@@ -223,6 +227,7 @@ class ReadReplica:
         """Count a connection no more: it was closed, or never opened."""
         with self._lock:
             self._files -= 1
-            last = self._files == 0 and self.implicit
-        if last:
-            self.close()
+            if self._files or not self.implicit:
+                return
+            self._closed = True  # so that nobody reserves what is about to lose its name
+        self.close()

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -28,6 +29,7 @@ from tests.support.faulty_client import FaultyClient
 from tests.support.s3_server import S3Server
 from tests.support.step_writer import StepWriter
 from tests.support.waiting import wait_until
+from vfs.read_replica import ReadReplica
 
 URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 ROOT = Path(__file__).parents[2]
@@ -214,6 +216,51 @@ def test_a_name_is_free_again_while_its_connections_go_on(good: Path, tmp_path: 
         other.close()
     connection.close()
     assert not _replica_threads()
+
+
+@pytest.mark.parametrize("name", [None, "shop"])
+def test_threads_connect_and_close_one_replica_in_a_loop(good: Path, name: str | None) -> None:
+    url = f"file://{good}"
+    threads = 4
+    start = threading.Barrier(threads)
+
+    def connect_and_close() -> set[str]:
+        start.wait()
+        names = set()
+        for _ in range(150):
+            connection = litestream.connect(url, name=name, cache_size=-1)
+            names.add(connection.filename)
+            connection.close()
+        return names
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            opened = [pool.submit(connect_and_close) for _ in range(threads)]
+            assert {one for future in opened for one in future.result()} == {name or url}
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert not _replica_threads()
+
+
+def test_a_name_is_free_from_the_moment_its_last_connection_closes(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"file://{good}"
+    others: list[apsw.Connection] = []
+    close = ReadReplica.close
+
+    def connect_and_close(replica: ReadReplica) -> None:
+        monkeypatch.undo()
+        others.append(litestream.connect(url, name="shop"))
+        close(replica)
+
+    connection = litestream.connect(url, name="shop")
+    monkeypatch.setattr(ReadReplica, "close", connect_and_close)
+    connection.close()
+    (other,) = others
+    assert other.execute("SELECT id FROM item").fetchall() == [(1,), (2,)]
+    assert litestream.read_replica("shop").txid == 2
+    other.close()
 
 
 def test_a_replica_that_could_not_be_opened_opens_once_it_is_there(tmp_path: Path) -> None:
