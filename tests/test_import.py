@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,35 @@ def test_a_star_import_takes_the_public_names() -> None:
     names: dict[str, object] = {}
     exec("from litestream import *", names)  # noqa: S102
     assert {*names} - {"__builtins__"} == {*litestream.__all__}
+
+
+def test_the_helpers_of_the_go_package_have_their_counterparts() -> None:
+    go = [
+        "BoolQueryValue",
+        "Checksum",
+        "CleanReplicaURLPath",
+        "IsBackblazeEndpoint",
+        "IsCloudflareR2Endpoint",
+        "IsDigitalOceanEndpoint",
+        "IsFilebaseEndpoint",
+        "IsMinIOEndpoint",
+        "IsScalewayEndpoint",
+        "IsTigrisEndpoint",
+        "IsURL",
+        "ParseReplicaURL",
+        "RegionFromS3ARN",
+        "ReplicaTypeFromURL",
+        "WALChecksum",
+    ]
+    words = re.compile("MinIO|R2|S3|URL|ARN|WAL|[A-Z][a-z]+")
+    functions = {"_".join(words.findall(name)).lower() for name in go}
+    constants = {
+        "WAL_HEADER_SIZE",
+        "WAL_FRAME_HEADER_SIZE",
+        "WAL_HEADER_CHECKSUM_OFFSET",
+        "WAL_FRAME_HEADER_CHECKSUM_OFFSET",
+    }
+    assert functions | constants | {"WALReader", "WALError", "PrevFrameMismatchError"} <= {*litestream.__all__}
 
 
 def test_every_name_that_is_promised_can_be_had() -> None:

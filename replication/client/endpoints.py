@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 _LOCAL = re.compile(
     r"localhost|127\.0\.0\.1|192\.168\..*|10\..*|172\.(1[6-9]|2[0-9]|3[01])\..*|.*\.local|.*\.localhost", re.DOTALL
 )
-_GCS_REGIONAL = re.compile(r"storage\.[^.]+\.rep\.googleapis\.com")
 _CLOUDS = (
     ".amazonaws.com",
     ".digitaloceanspaces.com",
@@ -25,20 +24,9 @@ _CLOUDS = (
 )
 
 
-def is_hetzner_endpoint(endpoint: str) -> bool:
-    """Say whether this is Hetzner object storage."""
-    return _host(endpoint).endswith(".your-objectstorage.com")
-
-
 def is_tigris_endpoint(endpoint: str) -> bool:
     """Say whether this is Tigris."""
     return _host(endpoint) in {"fly.storage.tigris.dev", "t3.storage.dev"}
-
-
-def is_google_cloud_storage_endpoint(endpoint: str) -> bool:
-    """Say whether this is the S3 face of Google Cloud Storage."""
-    host = _without_port(_host(endpoint)).rstrip(".")
-    return host == "storage.googleapis.com" or _GCS_REGIONAL.fullmatch(host) is not None
 
 
 def is_digital_ocean_endpoint(endpoint: str) -> bool:

@@ -115,13 +115,7 @@ def test_the_region_of_an_arn_is_its_fourth_part() -> None:
 
 
 ENDPOINTS = [
-    (endpoints.is_hetzner_endpoint, ["fsn1.your-objectstorage.com"], ["your-objectstorage.com"]),
     (endpoints.is_tigris_endpoint, ["fly.storage.tigris.dev", "https://T3.storage.dev/"], ["x.tigris.dev"]),
-    (
-        endpoints.is_google_cloud_storage_endpoint,
-        ["storage.googleapis.com", "https://storage.googleapis.com:443", "storage.us-east1.rep.googleapis.com."],
-        ["storage.rep.googleapis.com", "x.storage.googleapis.com"],
-    ),
     (endpoints.is_digital_ocean_endpoint, ["nyc3.digitaloceanspaces.com"], ["digitaloceanspaces.com"]),
     (endpoints.is_backblaze_endpoint, ["https://s3.us-west-002.backblazeb2.com"], ["backblazeb2.com"]),
     (endpoints.is_filebase_endpoint, ["s3.filebase.com"], ["x.s3.filebase.com"]),
