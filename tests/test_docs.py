@@ -1,11 +1,14 @@
 """Goal: the README is true. Method: run its examples, and hold its tables to what the code knows."""
 
+import base64
 import contextlib
+import hashlib
 import io
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 import apsw
 import pytest
@@ -14,6 +17,8 @@ import litestream
 from litestream.cli import LATER as LATER_COMMANDS
 from litestream.cli import commands
 from replication.client import s3_values
+from replication.client.s3_config import s3_config
+from replication.client.url_parse import parse_replica_url
 from tests.support import readme
 from vfs import pragma, uri
 from vfs.duration import parse_duration, parse_size
@@ -21,6 +26,8 @@ from vfs.functions import HISTORY_TABLE
 
 LATER = "not supported yet"
 ROOT = readme.README.parent
+S3_KEY = base64.b64encode(bytes(32)).decode()
+S3_KEY_MD5 = base64.b64encode(hashlib.md5(bytes(32), usedforsecurity=False).digest()).decode()
 
 
 def later(rows: dict[str, list[str]]) -> set[str]:
@@ -82,8 +89,25 @@ def test_the_table_of_stores_lists_those_there_are() -> None:
 
 
 def test_the_table_of_s3_parameters_lists_what_the_code_knows() -> None:
-    camel_case = {re.sub("_(.)", lambda found: found[1].upper(), name) for name in s3_values._URL_NAMES}
-    assert set(readme.table("Storage", "parameter")) == camel_case
+    known = [{*s3_values._spellings(name)} for name in s3_values._URL_NAMES]
+    shown = list(readme.table("Storage", "parameter"))
+    assert [len(spellings.intersection(shown)) for spellings in known] == [1] * len(shown)
+
+
+@pytest.mark.parametrize("name", readme.table("Storage", "parameter"))
+def test_an_s3_parameter_is_taken_as_the_table_writes_it(name: str) -> None:
+    values = {
+        "endpoint": "localhost:9000",
+        "concurrency": "3",
+        "partSize": "8MiB",
+        "sseCustomerAlgorithm": "AES256",
+        "sseCustomerKey": S3_KEY,
+        "sseCustomerKeyMD5": S3_KEY_MD5,
+    }
+    query = {name: values.get(name, "true")}
+    if name.startswith("sseCustomer"):
+        query["sseCustomerKey"] = S3_KEY
+    s3_config(parse_replica_url(f"s3://bucket/path?{urlencode(query)}"), {}, {})
 
 
 def test_the_sql_functions_named_are_there() -> None:
