@@ -77,7 +77,7 @@ class Fetcher:
         self._pool.settle(timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Drop requests that wait and end the threads; wait for those under way at most so many seconds."""
+        """Refuse requests that wait and end the threads; wait for those under way at most so many seconds."""
         self._pool.close(timeout_s)
 
     def _landed(self, key: _Range, future: Future[bytes]) -> None:

@@ -11,7 +11,11 @@ from threading import Lock, Thread, current_thread
 from typing import Any, TypeVar
 
 from replication.clock import SYSTEM_CLOCK
-from replication.errors import LitestreamError, UsageError
+from replication.errors import LitestreamError, UnavailableError, UsageError
+from vfs.threads import start_thread
+
+MAX_WAITING = 100_000
+"""How many calls may wait for a thread: more than any plan has files, so that only storage that is stuck gets there."""
 
 T = TypeVar("T")
 
@@ -26,7 +30,7 @@ class RequestPool(Executor):
         self._max_threads = max_threads
         self._name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()  # None ends a thread
-        self._unfinished: set[Future[Any]] = set()
+        self._unfinished: set[Future[Any]] = set()  # no lock: what is done with it is one step each
         self._lock = Lock()
         self._threads: list[Thread] = []  # guarded by _lock
         self._free = 0  # threads without a job, less the jobs without a thread; guarded by _lock
@@ -37,20 +41,22 @@ class RequestPool(Executor):
 
         Raises:
             UsageError: the pool is closed.
+            UnavailableError: too many calls wait, or no thread can be started.
 
         """
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
-                msg = "the replica is closed"
-                raise UsageError(msg)
+                raise _closed()
+            if -self._free >= MAX_WAITING:
+                msg = f"the storage does not keep up: {MAX_WAITING} requests wait already"
+                raise UnavailableError(msg)
+            if self._free < 1 and len(self._threads) < self._max_threads:
+                self._add_thread()
             self._free -= 1
-            thread = self._new_thread() if self._free < 0 and len(self._threads) < self._max_threads else None
             self._unfinished.add(future)
             self._jobs.put((future, lambda: fn(*args, **kwargs)))
         future.add_done_callback(self._unfinished.discard)
-        if thread is not None:
-            thread.start()
         return future
 
     def settle(self, timeout_s: float) -> None:
@@ -58,7 +64,7 @@ class RequestPool(Executor):
         wait(list(self._unfinished), timeout_s)
 
     def close(self, timeout_s: float) -> None:
-        """Drop the calls that wait and end the threads; wait for calls under way, but at most so many seconds."""
+        """Refuse the calls that wait and end the threads; wait for calls under way, but at most so many seconds."""
         deadline = SYSTEM_CLOCK.monotonic() + timeout_s
         with self._lock:
             self._closed = True
@@ -66,8 +72,8 @@ class RequestPool(Executor):
         try:
             while True:
                 job = self._jobs.get_nowait()
-                if job is not None:
-                    job[0].cancel()
+                if job is not None and job[0].set_running_or_notify_cancel():
+                    job[0].set_exception(_closed())
         except Empty:
             pass
         for _ in threads:
@@ -76,12 +82,12 @@ class RequestPool(Executor):
             if thread is not current_thread():  # the garbage collector closes connections on any thread
                 thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
 
-    def _new_thread(self) -> Thread:
+    def _add_thread(self) -> None:
         name = f"{self._name}_{len(self._threads)}"
         thread = Thread(target=_work, args=(self._jobs, self._finished), name=name, daemon=True)
+        start_thread(thread)
         self._threads.append(thread)
         self._free += 1
-        return thread
 
     def _finished(self) -> None:
         with self._lock:
@@ -102,6 +108,10 @@ def _work(jobs: "SimpleQueue[_Job | None]", finished: Callable[[], None]) -> Non
                 del result
         del future, call  # else they would live until the next call
         finished()
+
+
+def _closed() -> UsageError:
+    return UsageError("the replica is closed")
 
 
 def _as_ours(error: BaseException) -> BaseException:

@@ -55,8 +55,17 @@ class Waiter:
                 self.check()
 
     def results(self, futures: Iterable[Future[T]]) -> Iterator[T]:
-        """Yield the results of futures in their order."""
-        return (self.result(future) for future in futures)
+        """Yield the results of futures in their order; nobody else may wait for them.
+
+        What was not begun when the wait is given up, or one of them fails, is not begun any more.
+        """
+        waiting = tuple(futures)
+        try:
+            for future in waiting:
+                yield self.result(future)
+        finally:
+            for future in waiting:
+                future.cancel()
 
     def check(self) -> None:
         """Raise if the time limit has passed or the wait was interrupted.
