@@ -119,7 +119,7 @@ class Checkpointer:
             self._logger.info("no %s checkpoint this time: %s", mode, error)
 
     def run(self, mode: CheckpointMode) -> None:
-        """Checkpoint, and sync the frame that is left in the WAL afterwards.
+        """Checkpoint; if it was complete, leave the WAL with one frame, and that synced.
 
         Raises:
             PrimaryUnavailableError: a writer held the write lock for longer than the busy timeout.
@@ -143,10 +143,11 @@ class Checkpointer:
                 result.checkpointed_frames,
                 result.wal_frames,
             )
-        elif mode == CHECKPOINT_MODE_TRUNCATE:
-            self._truncate()
-        self._primary.bump_seq()
-        self._syncer.sync()
+        else:
+            if mode == CHECKPOINT_MODE_TRUNCATE:
+                self._truncate()
+            self._primary.bump_seq()  # starts the WAL over, which would else wait for the next writer
+            self._syncer.sync()
         self._last_txid = self._newest_txid()
 
     def _copy(self, *, waits: bool) -> CheckpointResult:

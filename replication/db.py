@@ -39,6 +39,7 @@ from replication.ltx.name import LTX_DIR, ltx_file_path, ltx_level_dir
 from replication.monitor import Monitor
 from replication.position import TXID, Pos
 from replication.replica import Replica
+from replication.sync.from_replica import fetch_newest
 from replication.sync.local_files import LocalFile, LocalFiles
 from replication.sync.primary import Primary
 from replication.sync.snapshot import HeldImage, open_snapshot
@@ -224,15 +225,14 @@ class DB:
         try:
             with self._lock:
                 self._sync()
-            if self.replica is not None:
-                self.replica.stop()
-                self._sync_replica(self.replica)
         finally:
-            with self._lock:
-                primary, self._primary = self._primary, None
-                self._syncer = self._checkpointer = self._newest = None
-                if primary is not None:
-                    primary.close()
+            try:
+                if self.replica is not None:
+                    self.replica.stop()
+                    self._sync_replica(self.replica)
+            finally:
+                with self._lock:
+                    self._disconnect()
 
     def sync(self) -> Pos:
         """Write what was committed before this call to level-0 files, checkpoint if due, and return the position.
@@ -308,25 +308,31 @@ class DB:
     def _sync(self) -> None:
         """Sync, as the holder of _lock."""
         try:
-            if self._syncer is None and not self._init():
-                return
+            if self._primary is not None and not self._is_same_file():
+                self.logger.warning("%s was replaced by another file, or deleted", self._path)
+                self._disconnect()
+            if self._syncer is None:
+                self._connect()
             if self._syncer is not None:
                 self._syncer.sync()
         finally:
             self._publish()
 
-    def _init(self) -> bool:
+    def _connect(self) -> None:
         """Connect to the database if it is there, as the holder of _lock."""
         try:
             self._file_info = self._path.stat()
         except FileNotFoundError:
-            return False
+            return
         self._dir_info = self._path.parent.stat()
         files = self._local_files()
         files.prepare()
+        link = self.replica
+        if link is not None:
+            fetch_newest(link, files, self.logger)
         primary = Primary(str(self._path), busy_timeout_s=self.busy_timeout_s)
         try:
-            syncer = Syncer(primary, files, str(self._meta_path), clock=self._clock, logger=self.logger)
+            syncer = Syncer(primary, files, str(self._meta_path), link=link, clock=self._clock, logger=self.logger)
             self._checkpointer = Checkpointer(
                 primary, syncer, busy_timeout_s=self.busy_timeout_s, clock=self._clock, logger=self.logger
             )
@@ -334,7 +340,21 @@ class DB:
             primary.close()
             raise
         self._primary, self._syncer = primary, syncer
-        return True
+
+    def _disconnect(self) -> None:
+        """Let go of the database, as the holder of _lock."""
+        primary, self._primary = self._primary, None
+        self._syncer = self._checkpointer = self._newest = None
+        if primary is not None:
+            primary.close()
+
+    def _is_same_file(self) -> bool:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        known = self._file_info
+        return known is not None and (found.st_dev, found.st_ino) == (known.st_dev, known.st_ino)
 
     def _publish(self) -> None:
         """Let others see the newest file, as the holder of _lock."""

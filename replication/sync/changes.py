@@ -7,6 +7,8 @@ the state after the newest level-0 file.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from replication.ltx.checksum import page_checksum
 from replication.position import lock_pgno
 from replication.sync.image import DatabaseFiles, DatabaseImage
@@ -52,7 +54,8 @@ def pages_that_differ(image: DatabaseImage, old: Checksums | None, last_pgno: in
     Go program looks for it in the newest level-0 file, and writes out the whole database if it is not there.
     """
     lock = lock_pgno(image.page_size)
-    checksums: list[int] = [] if old is None else old.tolist()
+    # A memoryview: a list would take four times the memory, and an array answers ten times slower.
+    checksums = (np.zeros(0, dtype=np.uint64) if old is None else old.astype(np.uint64)).data
     held: ChangedPage | None = None  # the page of the last frame, while nothing before it differs
     found = False
     for pgno, data in image:

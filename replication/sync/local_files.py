@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from replication.errors import DeniedError, LTXError, UnavailableError
+from replication.errors import ConflictError, DeniedError, LitestreamError, LTXError, UnavailableError
 from replication.ltx.header import HEADER_SIZE, Header
 from replication.ltx.name import LTXName, format_ltx_name, ltx_level_dir, parse_ltx_name
 from replication.ltx.trailer import TRAILER_SIZE, Trailer
@@ -45,6 +45,8 @@ def local_errors(path: Path) -> Iterator[None]:
     """Give what the operating system says of local state one of our classes."""
     try:
         yield
+    except LitestreamError:
+        raise  # what SQLite or a storage said while a local file was open
     except PermissionError as error:
         msg = f"no permission for {error.filename or path}: {error.strerror}"
         raise DeniedError(msg) from error
@@ -126,6 +128,7 @@ class LocalFiles:
         """Open the file of a new TXID for writing; it appears, synced, when the block ends without an error.
 
         Raises:
+            ConflictError: it is there already, so another process replicates the same database.
             UnavailableError: no space, and the like; nothing is left of it.
 
         """
@@ -133,6 +136,9 @@ class LocalFiles:
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         with local_errors(path):
             self._make_directory(self.directory)
+            if path.exists():
+                msg = f"expected that {path} is not there yet: does another process replicate {self._database}?"
+                raise ConflictError(msg)
             try:
                 with temporary.open("wb") as file:
                     yield file
@@ -140,16 +146,25 @@ class LocalFiles:
                     self._inherit(file.fileno(), self._database)
                     os.fsync(file.fileno())
                 temporary.replace(path)
+                self._last(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            sync_directory(path.parent)
 
-    def delete_all(self) -> None:
-        """Delete every file."""
+    def delete_before(self, txid: int) -> None:
+        """Delete the files that end before a TXID."""
         with local_errors(self.directory):
             for name in self.names():
-                (self.directory / str(name)).unlink(missing_ok=True)
+                if name.max_txid < txid:
+                    (self.directory / str(name)).unlink(missing_ok=True)
+
+    def _last(self, path: Path) -> None:
+        """Make the name last, or take it back."""
+        try:
+            sync_directory(path.parent)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():

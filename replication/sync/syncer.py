@@ -11,7 +11,7 @@ committed. What comes later goes into the next file, and for that it must be kno
 - Else nothing is known of the WAL, and the pages themselves are compared with the sums of the last state. Frames of the
   old use that were never read may be in the database file and nowhere else: a WAL that was started over while no read
   transaction of ours was there proves nothing, whatever its salts and its surviving frames say.
-- Without sums, all pages are written.
+- Sums that are lost come from the replica. Where there is none either, all pages are written.
 
 The order of a step: the level-0 file, the sums, the position; each is there for good before the next. Whatever step is
 missing after a crash is repeated from those before it.
@@ -26,6 +26,7 @@ from replication.clock import Clock, to_timestamp_ms
 from replication.errors import PrevFrameMismatchError, WALError
 from replication.position import TXID
 from replication.sync.changes import pages_of_frames, pages_that_differ
+from replication.sync.from_replica import ReplicaLink, rebuild_sums
 from replication.sync.image import NO_WAL, DatabaseImage, scan_wal
 from replication.sync.level0 import WALSpan, WrittenFile, write_level0
 from replication.sync.local_files import LocalFile, LocalFiles
@@ -48,11 +49,19 @@ class Syncer:
     """Makes level-0 files of what was committed; not for several threads at once."""
 
     def __init__(
-        self, primary: Primary, files: LocalFiles, meta_path: str, *, clock: Clock, logger: logging.Logger
+        self,
+        primary: Primary,
+        files: LocalFiles,
+        meta_path: str,
+        *,
+        link: ReplicaLink | None,
+        clock: Clock,
+        logger: logging.Logger,
     ) -> None:
         self._primary = primary
         self._tap = primary.tap
         self._files = files
+        self._link = link
         self._clock = clock
         self._logger = logger
         self.sums = PageSums(Path(meta_path, SUMS_NAME))
@@ -111,13 +120,21 @@ class Syncer:
         newest = self._newest
         if newest is not None and newest.header.page_size == self._primary.page_size:
             position = self._position_file.read(newest)
-            if roll_forward(self.sums, self._files, newest):
-                if position is not None and self._is_here(position):
-                    self._position = position
-                    return
-            else:
-                self.sums.delete()
+            if self._bring_up_sums(newest) and position is not None and self._is_here(position):
+                self._position = position
+                return
         self._write_difference()
+
+    def _bring_up_sums(self, newest: LocalFile) -> bool:
+        """Bring the sums to the newest file by whatever means there are."""
+        if roll_forward(self.sums, self._files, newest):
+            return True
+        self.sums.delete()
+        return (
+            self._link is not None
+            and rebuild_sums(self._link, self.sums, self._files, newest, self._logger)
+            and roll_forward(self.sums, self._files, newest)
+        )
 
     def _is_here(self, position: WALPosition) -> bool:
         """Say whether the WAL is still in the use of a position, with the very frame before it."""

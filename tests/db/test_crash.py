@@ -8,11 +8,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from replication.errors import UnavailableError
+from replication.errors import ConflictError, UnavailableError
+from replication.ltx.encoder import Encoder
+from replication.position import TXID
 from replication.sync.level0 import WrittenFile
 from replication.sync.local_files import LocalFiles
 from replication.sync.page_sums import PageSums, SumsTag
 from replication.sync.roll_forward import checksums_of_file
+from replication.sync.sqlite_errors import PrimaryUnavailableError, sqlite_errors
 from replication.sync.wal_position import PositionFile
 from tests.db.test_restart import commit, make, truncate
 from tests.support.live_db import image, open_db, page_counts, restored
@@ -124,6 +127,59 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_sync_goes_on(
         commit(application, 3)
         assert db.sync().txid == first.txid + 1
         assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_an_error_of_sqlite_while_a_file_is_written_is_not_one_of_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        commit(application, 3)
+        encode = Encoder.encode_page
+
+        def fail(self: Encoder, pgno: int, data: bytes) -> None:
+            encode(self, pgno, data)
+            with sqlite_errors(str(path)):
+                raise apsw.IOError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Encoder, "encode_page", fail)
+            with pytest.raises(PrimaryUnavailableError):
+                db.sync()
+        assert len(list(db.ltx_level_dir(0).iterdir())) == 1
+        assert db.sync().txid == 2
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_file_that_somebody_else_wrote_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        commit(application, 3)
+        other = db.ltx_path(0, TXID(2), TXID(2))
+        other.write_bytes(b"theirs")
+        with pytest.raises(ConflictError, match="another process"):
+            db.sync()
+        assert other.read_bytes() == b"theirs"
+        other.unlink()
+        assert db.sync().txid == 2
+    application.close()
+
+
+def test_modes_are_inherited_from_the_database_and_its_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    application = make(tmp_path / "app.db")
+    (tmp_path / "app.db").chmod(0o640)
+    with open_db(tmp_path / "app.db") as db:
+        db.sync()
+        for directory in (db.meta_path, db.ltx_dir, db.ltx_level_dir(0)):
+            assert directory.stat().st_mode & 0o777 == 0o750
+        assert db.ltx_path(0, TXID(1), TXID(1)).stat().st_mode & 0o777 == 0o640
     application.close()
 
 

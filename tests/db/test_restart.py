@@ -162,6 +162,28 @@ def test_a_database_put_back_to_an_older_state_is_followed(tmp_path: Path) -> No
     application.close()
 
 
+def test_a_database_replaced_while_it_is_watched_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    application.close()
+    (tmp_path / "backup.db").write_bytes(path.read_bytes())
+    application = connect(path)
+    with open_db(path) as db:
+        commit(application, 10)
+        before = db.sync()
+        application.close()
+        path.unlink()
+        Path(f"{path}-wal").unlink()
+        Path(f"{path}-shm").unlink()
+        assert db.sync() == before
+        (tmp_path / "backup.db").rename(path)
+        application = connect(path)
+        commit(application, 2)
+        assert db.sync().txid == before.txid + 1
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
 def test_without_sums_the_whole_database_is_written_once(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     application = make(path)

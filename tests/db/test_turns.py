@@ -20,7 +20,7 @@ def test_the_go_program_and_this_library_take_turns(tmp_path: Path) -> None:
     place = FileReplica(tmp_path / "replica")
     program = LitestreamProgram(tmp_path / "program", path, place)
     application = make(path)
-    images = {}
+    images: dict[int, bytes] = {}
     written, theirs = [], []  # page counts of files
     for turn in range(TURNS):
         commit(application, 3)
@@ -43,11 +43,11 @@ def test_the_go_program_and_this_library_take_turns(tmp_path: Path) -> None:
         theirs += page_counts(db, local_txids(db)[before:])
         images[max(local_txids(db))] = image(application)
     assert local_txids(db) == list(range(1, max(images) + 1))
-    for txid, expected in images.items():
-        output = tmp_path / f"{txid}.db"
-        restore(place, output, txid=txid)
+    for number, expected in images.items():
+        output = tmp_path / f"{number}.db"
+        restore(place, output, txid=number)
         assert output.read_bytes() == expected
-        assert restored(db, tmp_path, txid) == expected
+        assert restored(db, tmp_path, number) == expected
     assert query(images[max(images)], ROWS) == [(TURNS * 12, TURNS * 12, TURNS * 12)]
     assert restored_content(place) is not None
     pages = len(image(application)) // 4096
