@@ -4,6 +4,8 @@ Foreign exceptions are mapped to these once, at the border that meets them, with
 Messages carry names and numbers ("expected X, got Y") and are not part of the API.
 """
 
+from datetime import datetime
+
 
 class LitestreamError(Exception):
     """Any error of this library; catch a subclass to know what to do."""
@@ -146,3 +148,21 @@ class ConflictError(LitestreamError):
 
     Whose history is to go on has to be decided; the other one needs a replica of its own, or a fresh start.
     """
+
+
+class LeaseError(LitestreamError):
+    """Do not write: the right to write to the replica is not ours."""
+
+
+class LeaseHeldError(LeaseError):
+    """Call again after `expires_at`, or stop the writer called `owner`: the lease is held."""
+
+    def __init__(self, message: str, *, owner: str, expires_at: datetime) -> None:
+        """Keep who holds the lease, and until when."""
+        super().__init__(message)
+        self.owner = owner
+        self.expires_at = expires_at
+
+
+class LeaseLostError(LeaseError):
+    """Stop writing, and acquire anew: somebody else took the lease, or it was deleted."""

@@ -19,6 +19,7 @@ from replication.client.retry import RetryingClient
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.compaction import newest_file
 from replication.errors import DBNotReadyError, PositionError, TxNotAvailableError
+from replication.lease import Lease
 from replication.levels import LEVELS
 from replication.local import LocalDatabase
 from replication.ltx.file_info import FileInfo
@@ -58,6 +59,7 @@ class Replica:
         *,
         sync_interval_s: float = DEFAULT_SYNC_INTERVAL_S,
         monitor_enabled: bool = True,
+        lease: Lease | None = None,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -68,6 +70,7 @@ class Replica:
             client: the storage; calls are repeated while it is unavailable.
             sync_interval_s: how often the monitor looks for new local files.
             monitor_enabled: whether `start` starts a monitor; without one, call `sync`.
+            lease: keeps other writers of ours away; it is held while files are uploaded.
             clock: gives the time.
             chance: 0 to 1, spreads pauses after failures.
 
@@ -78,6 +81,7 @@ class Replica:
         self._db = db
         self._client = client if isinstance(client, RetryingClient) else RetryingClient(client)
         self._clock = clock
+        self._lease = lease
         self._chance = chance
         self._sync_lock = threading.Lock()  # held while files are uploaded, so that they are in order
         self._lock = threading.Lock()
@@ -125,7 +129,7 @@ class Replica:
 
         Raises:
             DBNotReadyError: the database has no position yet.
-            ConflictError: another writer is at work on the replica.
+            ConflictError, LeaseError: another writer is at work on the replica.
             PositionError: the replica is ahead of the database.
             LTXMissingError: a local file is gone.
             UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
@@ -143,11 +147,18 @@ class Replica:
             self._monitor.start()
 
     def stop(self, *, hard: bool = False) -> None:
-        """Stop syncing, after the current batch; a hard stop does not wait for it."""
+        """Stop syncing, after the current batch, and let go of the lease; a hard stop waits for nothing.
+
+        Raises:
+            DeniedError, UnavailableError: the lease could not be let go of; it expires by itself.
+
+        """
         with self._lock:
             monitor = self._monitor
         if monitor is not None:
             monitor.stop(wait=not hard)
+        if self._lease is not None and not hard:
+            self._lease.release()
 
     def max_ltx_file_info(self, level: int) -> FileInfo | None:
         """Return the file of a level that leads furthest, or None if the level is empty.
@@ -252,6 +263,8 @@ class Replica:
             msg = f"{self._db.path} has no position yet, so there is nothing to upload"
             raise DBNotReadyError(msg)
         with self._sync_lock:
+            if self.pos().txid != target:
+                self._hold_lease()
             position = self._known_position()
             if position > target:
                 msg = (
@@ -261,9 +274,14 @@ class Replica:
                 raise PositionError(msg, expected=target, actual=position)
             while position < target and not is_stopping():
                 first, last = TXID(position + 1), TXID(min(position + MAX_BATCH_FILES, target))
-                for position in upload_files(self._client, self._db, first, last):
+                for position in upload_files(self._client, self._db, first, last, before_each=self._hold_lease):
                     self._set_txid(position)
             return Pos(position)
+
+    def _hold_lease(self) -> None:
+        """Have the lease, if there is one; under a new one the replica may have other files than were known."""
+        if self._lease is not None and self._lease.hold():
+            self._set_txid(None)
 
     def _known_position(self) -> TXID:
         """Return the position, asking for it once, as the holder of _sync_lock."""

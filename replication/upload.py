@@ -7,7 +7,7 @@ at work on the replica, and we stop. One listing for each batch shows it.
 Source: litestream 0.5.17, replica.go, "Sync"; DESIGN W5, W6.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -44,8 +44,17 @@ def find_position(client: ReplicaClient, db: LocalDatabase) -> TXID:
     return NO_TXID
 
 
-def upload_files(client: ReplicaClient, db: LocalDatabase, first: TXID, last: TXID) -> Iterator[TXID]:
+def upload_files(
+    client: ReplicaClient,
+    db: LocalDatabase,
+    first: TXID,
+    last: TXID,
+    *,
+    before_each: Callable[[], object] = lambda: None,
+) -> Iterator[TXID]:
     """Upload the files of these TXIDs, the last one inclusive, and yield each TXID when the replica holds it.
+
+    What `before_each` upload raises ends it.
 
     Raises:
         ConflictError: the replica holds other content under one of their names.
@@ -59,6 +68,7 @@ def upload_files(client: ReplicaClient, db: LocalDatabase, first: TXID, last: TX
         for info in found:
             _check_same(client, db, info)
         if not found:
+            before_each()
             with _open(db.ltx_path(0, txid, txid), txid) as reader:
                 client.write_ltx_file(0, txid, txid, reader)
         yield txid

@@ -38,6 +38,7 @@ from replication.errors import (
 from replication.local import open_local
 from replication.ltx.decoder import decode_file
 from replication.ltx.file_info import FileInfo
+from replication.ltx.header import HEADER_SIZE
 from replication.position import NO_TXID, TXID
 from replication.restore.points import restore_points
 from replication.restore.source import list_levels
@@ -246,7 +247,7 @@ def test_what_is_uploaded_was_read_back_and_verified(primary: Primary, monkeypat
             class Spoiled(io.BytesIO):
                 def write(self, data: object, /) -> int:
                     bad = bytearray(data)  # type: ignore[call-overload]
-                    if len(bad) > count:
+                    if len(bad) > count and len(bad) != HEADER_SIZE:
                         bad[count] ^= 1
                     return super().write(bad)
 
