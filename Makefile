@@ -15,7 +15,7 @@ help:
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
-	@echo "make bench    warm reads and start-up, beside SQLite and the Litestream extension"
+	@echo "make bench    reads, start-up and restores, beside SQLite, the Litestream extension and its program"
 	@echo "make soak     readers of a replica under load, 20 minutes"
 	@echo "make servers  what the tests need beside Python packages"
 	@echo "make clean    remove .venv and what tools left behind"
@@ -51,6 +51,8 @@ format: $(READY)/dev
 bench: $(READY)/test
 	$(BIN)/python -m benchmarks.bench_warm
 	$(BIN)/python -m benchmarks.bench_startup
+	$(BIN)/python -m benchmarks.bench_wal
+	$(BIN)/python -m benchmarks.bench_restore
 
 soak: $(READY)/test
 	$(BIN)/python -m tests.support.torture
