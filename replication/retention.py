@@ -19,7 +19,7 @@ The rules, from the oldest file on:
 Source: litestream 0.5.17, db.go, "EnforceL0RetentionByTime" and "EnforceSnapshotRetention"; compactor.go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -161,24 +161,22 @@ def enforce_snapshot_retention(client: ReplicaClient, policy: RetentionPolicy, n
 
 
 def enforce_local_retention(
-    db: LocalDatabase, clients: Iterable[ReplicaClient], policy: RetentionPolicy, now: datetime
+    db: LocalDatabase, policy: RetentionPolicy, now: datetime, *, held: TXID
 ) -> tuple[FileInfo, ...]:
     """Delete the local files of level 0 that are old and that no replica needs any more, and return them.
 
+    Args:
+        db: the database.
+        policy: how long they are kept.
+        now: the wall time.
+        held: the TXID up to which level 1 of every replica holds them.
+
     Raises:
-        UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
+        DeniedError, UnavailableError: the operating system refused, or did not answer.
 
     """
     before = now - timedelta(seconds=policy.l0_retention_s)
     local = FileReplicaClient(db.ltx_path(0, TXID(1), TXID(1)).parents[2])  # laid out as such a replica
-    files = list(local.ltx_files(0))
-    if len(files) <= 1 or files[0].created_at > before:
-        return ()
-    held = min((_last_txid(client.ltx_files(1)) for client in clients), default=NO_TXID)
-    expired = expired_local(files, held=held, before=before)
+    expired = expired_local(list(local.ltx_files(0)), held=held, before=before)
     local.delete_ltx_files(expired)
     return expired
-
-
-def _last_txid(files: Iterable[FileInfo]) -> TXID:
-    return max((info.max_txid for info in files), default=NO_TXID)

@@ -110,9 +110,11 @@ class Upkeep:
                 return ()
         now = self._clock.now()
         deleted = enforce_level_0_retention(self._client, policy, now)
-        enforce_local_retention(self.replica.db, [self._client], policy, now)
-        is_held = level_1 is not None and level_1.max_txid >= position
-        if is_held and level_1 is not None and (now - level_1.created_at).total_seconds() > policy.l0_retention_s:
+        if level_1 is None:
+            return deleted
+        enforce_local_retention(self.replica.db, policy, now, held=level_1.max_txid)
+        is_old = (now - level_1.created_at).total_seconds() > policy.l0_retention_s
+        if is_old and level_1.max_txid >= position:
             with self._lock:
                 self._settled = position
         return deleted

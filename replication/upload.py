@@ -7,7 +7,7 @@ at work on the replica, and we stop. One listing for each batch shows it.
 Source: litestream 0.5.17, replica.go, "Sync"; DESIGN W5, W6.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +63,7 @@ def upload_files(
 
     """
     present = list(client.ltx_files(0, first))
+    _check_not_ahead(db, present)
     for txid in map(TXID, range(first, last + 1)):
         found = [info for info in present if info.min_txid <= txid <= info.max_txid]
         for info in found:
@@ -72,6 +73,17 @@ def upload_files(
             with _open(db.ltx_path(0, txid, txid), txid) as reader:
                 client.write_ltx_file(0, txid, txid, reader)
         yield txid
+
+
+def _check_not_ahead(db: LocalDatabase, present: Sequence[FileInfo]) -> None:
+    """Look for files of TXIDs that the database has not reached: it cannot have made them."""
+    last = max((info.max_txid for info in present), default=NO_TXID)
+    if last > (position := db.pos().txid):
+        msg = (
+            f"another writer is at work on this replica: it holds level-0 files up to TXID {format_txid(last)}, and "
+            f"{db.path} is at {format_txid(position)}"
+        )
+        raise ConflictError(msg)
 
 
 def _check_same(client: ReplicaClient, db: LocalDatabase, info: FileInfo) -> None:

@@ -45,6 +45,12 @@ def test_a_snapshot_of_another_txid_does_not_replace_the_first_file_whose_restor
     assert plan([(1, 4), (5, 6)], snapshots=[(1, 2), (1, 6)]).snapshot == listing(0, [(1, 4)])[0]
 
 
+def test_of_several_files_of_the_whole_database_the_one_that_leads_furthest_becomes_the_snapshot() -> None:
+    made = plan([(1, 3), (1, 5), (4, 5), (6, 6)])
+    assert inputs(made) == [(6, 6)]
+    assert made.snapshot == listing(0, [(1, 5)])[0]
+
+
 def test_a_replica_of_one_file_gets_a_snapshot_only() -> None:
     made = plan([(1, 1)])
     assert (inputs(made), made.snapshot) == ([], listing(0, [(1, 1)])[0])

@@ -6,6 +6,7 @@ Bugs planted to try these tests: an expired lease not taken, one that is held ta
 lease, the lease renewed by an idle writer, the old position kept under a new lease.
 """
 
+import fcntl
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -253,6 +254,30 @@ def test_two_writers_of_one_replica_are_kept_apart(db: LocalStandIn, clock: Step
         other.sync()
     assert one.sync().txid == 6
     assert uploads(client) == [1, 2, 3, 4, 5, 6]
+
+
+def test_under_a_new_lease_the_position_is_asked_for_anew(db: LocalStandIn, clock: StepClock) -> None:
+    store, client = MemoryLeaseStore(), FaultyClient(MemoryReplicaClient())
+    replica = Replica(db, client, lease=Lease(store, owner="one", clock=clock))
+    write(db, 2)
+    replica.sync()
+    replica.stop()
+    client.delete_ltx_files(list(client.ltx_files(0)))
+    write(db, 1)
+    assert replica.sync().txid == 3
+    assert held(client) == [1, 2, 3], "it was emptied meanwhile"
+
+
+def test_a_file_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    store = FileLeaseStore(tmp_path)
+    store.create(b"1")
+    with (tmp_path / "lock.json.guard").open("wb") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        thread = threading.Thread(target=store.create, args=(b"2",))
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive()
+    thread.join()
 
 
 class CountingStore(MemoryLeaseStore):

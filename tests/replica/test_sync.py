@@ -249,6 +249,18 @@ def test_another_writer_that_is_ahead_is_noticed(db: LocalStandIn) -> None:
         replica.sync()
 
 
+def test_another_writer_that_is_far_ahead_is_noticed_too(db: LocalStandIn) -> None:
+    write(db, 2)
+    client = MemoryReplicaClient()
+    replica = Replica(db, client)
+    replica.sync()
+    client.write_ltx_file(0, TXID(9), TXID(9), foreign_file(9))
+    write(db, 2)
+    with pytest.raises(ConflictError, match=r"up to TXID 0{15}9"):
+        replica.sync()
+    assert held(client) == [1, 2, 9]
+
+
 def test_the_newest_file_is_compared_when_the_position_is_asked_for(db: LocalStandIn) -> None:
     write(db, 3)
     client = MemoryReplicaClient()

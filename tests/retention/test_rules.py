@@ -256,20 +256,15 @@ def test_a_replica_where_nothing_is_old_costs_one_listing(replica: Replica) -> N
     assert [(call.method, call.level) for call in client.calls] == [("ltx_files", 0)]
 
 
-def test_local_files_are_kept_for_the_replica_that_is_furthest_behind(db: LocalStandIn) -> None:
+def test_local_files_go_as_far_as_they_are_held_and_old(db: LocalStandIn) -> None:
     db.commit("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
     for number in range(1, 6):
         db.commit(f"INSERT INTO item VALUES ({number}, noise({number}, 500))")
-    ahead, behind = Replica(), Replica()
-    ahead.put(1, 2, 5)
     now = db.primary.clock.now() + timedelta(hours=1)
     policy = RetentionPolicy(delete_remote=False)  # local files go all the same
-    assert enforce_local_retention(db, [ahead.client, behind.client], policy, now) == ()
-    assert enforce_local_retention(db, [], policy, now) == ()
-    behind.put(1, 2, 3)
-    assert ends(enforce_local_retention(db, [ahead.client, behind.client], policy, now)) == [1, 2, 3]
-    behind.put(1, 4, 9)
-    assert enforce_local_retention(db, [ahead.client, behind.client], policy, db.primary.instants[5]) == ()
-    enforce_local_retention(db, [ahead.client, behind.client], policy, now)
+    assert enforce_local_retention(db, policy, now, held=TXID(0)) == ()
+    assert ends(enforce_local_retention(db, policy, now, held=TXID(3))) == [1, 2, 3]
+    assert enforce_local_retention(db, policy, db.primary.instants[5], held=TXID(9)) == ()
+    assert ends(enforce_local_retention(db, policy, now, held=TXID(9))) == [4, 5]
     assert local_names(db) == [(6, 6)]
     assert db.pos().txid == 6

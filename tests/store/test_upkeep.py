@@ -62,6 +62,15 @@ def test_a_level_is_compacted_once_in_an_interval(kept: Kept) -> None:
     assert kept.files(1) == [(2, 3), (4, 6)]
 
 
+def test_what_was_compacted_is_of_this_interval_even_if_its_transactions_are_of_the_one_before(kept: Kept) -> None:
+    kept.write(3)
+    kept.wait(30)
+    kept.upkeep.compact(LEVEL_1)
+    kept.write(1)
+    with pytest.raises(CompactionTooEarlyError):
+        kept.upkeep.compact(LEVEL_1)
+
+
 def test_a_restart_does_not_compact_anew(kept: Kept) -> None:
     kept.write(3)
     kept.upkeep.compact(LEVEL_1)
