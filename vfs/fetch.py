@@ -36,6 +36,11 @@ class Fetcher:
         self._lock = Lock()
         self._in_flight: dict[_Range, tuple[Future[bytes], float]] = {}  # guarded by _lock
 
+    @property
+    def is_current(self) -> bool:
+        """Whether this runs on one of the threads of the requests."""
+        return self._pool.is_current
+
     def init(self) -> Future[None]:
         """Connect and check the configuration."""
         return self._pool.submit(self._client.init)

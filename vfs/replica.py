@@ -1,7 +1,7 @@
 """The state of one replica that its connections share: the current view, the poller, the page cache.
 
 - `current` is the newest view; it is replaced, never changed, so reading it needs no lock.
-- The first use loads it. From then on one thread polls, until `close`.
+- The first use loads it. From then on one thread polls, until `close`, and does what closing needs locks for.
 - Polls, by the thread or by hand, run one at a time; each publishes at most one new view.
 - A view pinned by a transaction stays readable: pages of vanished files come from files that provably hold the same.
 - Storage is asked on threads of the process that first used the replica. In a forked child nothing of it works, and
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from logging import Logger
-from threading import Condition, Event, Lock, Thread, current_thread
+from threading import Condition, Lock
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -27,13 +27,14 @@ from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.follow import Follower
 from vfs.pages import PageSource
+from vfs.poller import Poller
 from vfs.stats import Stats
 from vfs.uri import Options
 from vfs.view import View
-from vfs.waiter import InterruptedReadError, Waiter, never
+from vfs.waiter import CHECK_INTERVAL_S, InterruptedReadError, Waiter, never
 
 CLOSE_TIMEOUT_S = 1.0
-"""How long closing waits for the poller and the requests under way; a request that takes longer ends by itself."""
+"""How long closing waits for the poller, and again for requests under way; one that takes longer ends by itself."""
 
 
 class Pin(Protocol):
@@ -64,7 +65,6 @@ class SharedReplica:
         self.clock = clock
         self._pins: WeakValueDictionary[int, Pin] = WeakValueDictionary()
         self.limits_staleness = options.max_staleness_s is not None
-        self.poll_interval_s = options.poll_interval_s
         self.error: LitestreamError | None = None
         self._logger = logger
         self._pid = os.getpid()
@@ -74,9 +74,14 @@ class SharedReplica:
         self._last_poll: float | None = None  # guarded by _polling
         self._follower = Follower(self.fetcher, options.poll_interval_s, clock, logger)
         self._pages = PageSource(self.fetcher, self.cache, self.stats, self._follower)
-        self._closed = Event()
-        self._wake = Event()
-        self._poller = Thread(target=self._poll_until_closed, name=f"litestream-poll-{client.type}", daemon=True)
+        self._poller = Poller(
+            f"litestream-poll-{client.type}",
+            options.poll_interval_s,
+            lambda woken: self._poll(in_turn=not woken),
+            self._finish,
+        )
+        self._closed = False
+        self._finishing = Lock()  # taken once and never waited for
 
     def __repr__(self) -> str:
         view = self.current
@@ -110,6 +115,11 @@ class SharedReplica:
     def table(self) -> FileTable:
         """The files of the current history."""
         return self._follower.table
+
+    @property
+    def poll_interval_s(self) -> float:
+        """Seconds from one poll to the next."""
+        return self._poller.interval_s
 
     @property
     def lag_s(self) -> float:
@@ -160,9 +170,10 @@ class SharedReplica:
         with self._turn(waiter):
             if self.current is None:
                 waiter.result(self.fetcher.init())
-                self._publish(self._follower.first(waiter))
+                composed = self._follower.first(waiter)
+                self._poller.start()  # a view that nothing keeps up to date must not be seen
+                self._publish(composed)
                 self._last_poll = self.clock.monotonic()
-                self._poller.start()
 
     def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
         """Return a page of a view, as stored.
@@ -207,10 +218,10 @@ class SharedReplica:
         The poller looks once more at once, and then as often as it does.
         """
         if self.view.txid < txid:
-            self._wake.set()
+            self._poller.wake()
         with self._published:
             while self.view.txid < txid and waiter.remaining_s:
-                self._published.wait(min(0.05, waiter.remaining_s))
+                self._published.wait(min(CHECK_INTERVAL_S, waiter.remaining_s))
                 waiter.check_interrupted()
         return self.view.txid >= txid
 
@@ -229,9 +240,9 @@ class SharedReplica:
 
     def set_poll_interval(self, poll_interval_s: float) -> None:
         """Poll this often from now on."""
-        self.poll_interval_s = poll_interval_s
+        self._poller.interval_s = poll_interval_s
         self._follower.poll_interval_s = poll_interval_s
-        self._wake.set()
+        self._poller.wake()
 
     def abandon(self) -> None:
         """Forget every view, in a forked child: what this replica runs on stayed in the parent."""
@@ -241,26 +252,33 @@ class SharedReplica:
             pin.abandon()
 
     def close(self) -> None:
-        """End the poller and the requests under way; the files of this replica can no longer be read."""
-        if self._stop_polling(CLOSE_TIMEOUT_S):
-            self.fetcher.close(CLOSE_TIMEOUT_S)
-            self.cache.clear()
-            self.client.close()
+        """End the poller and the requests under way; the files of this replica can no longer be read.
+
+        In a forked child this does nothing: no thread belongs to it, and any lock may be held for ever.
+        """
+        if os.getpid() != self._pid:
+            return
+        self._closed = True
+        self._poller.stop()
+        if self._poller.is_current or self.fetcher.is_current:
+            return  # the garbage collector came by while this thread is in the middle of something
+        self._poller.join(2 * CLOSE_TIMEOUT_S)
+        if not self._poller.is_alive:
+            self._finish()
 
     def settle(self, timeout_s: float) -> None:
         """End the poller and wait for the requests under way, because the program ends; reading still works."""
-        if self._stop_polling(timeout_s):
+        if os.getpid() == self._pid:
+            self._poller.stop()
+            self._poller.join(timeout_s)
             self.fetcher.settle(timeout_s)
 
-    def _stop_polling(self, timeout_s: float) -> bool:
-        """End the poller; False in a forked child, to which no thread belongs."""
-        self._closed.set()
-        self._wake.set()
-        if os.getpid() != self._pid:
-            return False
-        if self._poller.is_alive() and self._poller is not current_thread():
-            self._poller.join(timeout_s)
-        return True
+    def _finish(self) -> None:
+        """Let go of everything, once, when the poller has ended; not if only the program ends."""
+        if self._closed and self._finishing.acquire(blocking=False):
+            self.fetcher.close(CLOSE_TIMEOUT_S)
+            self.cache.clear()
+            self.client.close()
 
     def _turn(self, waiter: Waiter) -> "_Turn":
         return _Turn(self._polling, waiter)
@@ -286,19 +304,14 @@ class SharedReplica:
             self._logger.warning("cannot poll: %s", error)
         self.error = error
 
-    def _poll_until_closed(self) -> None:
-        while True:
-            woken = self._wake.wait(self.poll_interval_s)
-            self._wake.clear()
-            if self._closed.is_set():
-                return
-            try:
-                self.poll(self.waiter(self._closed.is_set), in_turn=not woken)
-            except LitestreamError:
-                continue  # kept in `error`, logged, and tried again at the next interval
-            except Exception as error:  # a poller that ended would leave its readers behind, in silence
-                self._logger.exception("polling failed in a way it should not")
-                self._failed(LitestreamError(f"polling failed with {type(error).__name__}"))
+    def _poll(self, *, in_turn: bool) -> None:
+        try:
+            self.poll(self.waiter(self._poller.is_stopped), in_turn=in_turn)
+        except LitestreamError:
+            return  # kept in `error`, logged, and tried again at the next interval
+        except Exception as error:  # a poller that ended would leave its readers behind, in silence
+            self._logger.exception("polling failed in a way it should not")
+            self._failed(LitestreamError(f"polling failed with {type(error).__name__}"))
 
 
 class _Turn:
@@ -309,7 +322,7 @@ class _Turn:
         self._waiter = waiter
 
     def __enter__(self) -> None:
-        while not self._lock.acquire(timeout=0.05):
+        while not self._lock.acquire(timeout=CHECK_INTERVAL_S):
             self._waiter.check()
 
     def __exit__(self, *_: object) -> None:

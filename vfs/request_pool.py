@@ -36,6 +36,11 @@ class RequestPool(Executor):
         self._free = 0  # threads without a job, less the jobs without a thread; guarded by _lock
         self._closed = False  # guarded by _lock
 
+    @property
+    def is_current(self) -> bool:
+        """Whether this runs on one of the threads; it takes no lock, so that the garbage collector may ask."""
+        return current_thread() in self._threads
+
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
         """Run a call on one of the threads.
 
@@ -79,8 +84,7 @@ class RequestPool(Executor):
         for _ in threads:
             self._jobs.put(None)
         for thread in threads:
-            if thread is not current_thread():  # the garbage collector closes connections on any thread
-                thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+            thread.join(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
 
     def _add_thread(self) -> None:
         name = f"{self._name}_{len(self._threads)}"

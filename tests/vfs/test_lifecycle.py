@@ -29,7 +29,10 @@ from tests.support.faulty_client import FaultyClient
 from tests.support.s3_server import S3Server
 from tests.support.step_writer import StepWriter
 from tests.support.waiting import wait_until
+from vfs.names import LOGGER
 from vfs.read_replica import ReadReplica
+from vfs.replica import SharedReplica
+from vfs.uri import Options
 
 URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 ROOT = Path(__file__).parents[2]
@@ -215,6 +218,34 @@ def test_a_name_is_free_again_while_its_connections_go_on(good: Path, tmp_path: 
         assert connection.execute("SELECT id FROM item").fetchall() == [(7,)]
         other.close()
     connection.close()
+    assert not _replica_threads()
+
+
+def test_a_replica_whose_poller_cannot_be_started_is_not_open_and_can_be_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FileReplicaClient(tmp_path)
+    steps = StepWriter(client)
+    steps.commit("CREATE TABLE item (id)")
+    replica = SharedReplica(client, Options(poll_interval_s=0.02), LOGGER)
+    start = threading.Thread.start
+
+    def start_others(thread: threading.Thread) -> None:
+        if thread.name.startswith("litestream-poll"):
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_others)
+        for _ in range(2):
+            with pytest.raises(litestream.UnavailableError, match="can't start new thread"):
+                replica.start(replica.waiter())
+            assert not replica.started
+    replica.start(replica.waiter())
+    steps.commit("INSERT INTO item VALUES (1)")
+    wait_until(lambda: replica.view.txid == 2, "the next TXID", timeout_s=5)
+    replica.close()
     assert not _replica_threads()
 
 
