@@ -49,6 +49,8 @@ format: $(READY)/dev
 	$(BIN)/ruff format .
 
 bench: $(READY)/test
+	@# An installed wheel is compiled; an editable one is when it runs, in each process anew where nothing may be written.
+	$(BIN)/python -m compileall -q litestream vfs replication
 	$(BIN)/python -m benchmarks.bench_warm
 	$(BIN)/python -m benchmarks.bench_startup
 	$(BIN)/python -m benchmarks.bench_wal
