@@ -50,13 +50,15 @@ class WALScan:
     last_pgno: Pgno | None
 
 
-def scan_wal(files: DatabaseFiles) -> WALScan:
-    """Read the WAL from its first frame to its last commit."""
+def scan_wal(files: DatabaseFiles, end: int) -> WALScan:
+    """Read the WAL from its first frame to `end`, where a commit ends."""
     try:
         reader = WALReader(files.read_wal)
     except WALError:
         return WALScan(NO_WAL, None, None)
-    page_map = reader.page_map()
+    if end == WAL_HEADER_SIZE:
+        return WALScan(WALPosition(end, reader.salts, reader.sums), None, None)
+    page_map = reader.page_map(end - WAL_HEADER_SIZE)
     position = WALPosition(reader.next_offset, reader.salts, reader.sums)
     if page_map.commit == 0:
         return WALScan(position, None, None)

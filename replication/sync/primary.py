@@ -5,7 +5,8 @@
   from there alone, and lets the next writer start the WAL over, once. From then on frames lie beyond what the
   transaction sees, no checkpoint may copy them to the file it reads from, and without that no second start-over can be.
 - `writer` makes the two tables, holds the write lock as a barrier, and bumps the sequence.
-- `checkpointer` checkpoints, because a connection cannot while it holds the write lock itself.
+- `checkpointer` checkpoints, because a connection cannot while it holds the write lock itself. It also knows where the
+  newest commit ends.
 
 The tables are those of the Go program, which makes and expects the same:
 
@@ -25,6 +26,7 @@ import apsw
 from replication.errors import UsageError
 from replication.sync.sqlite_errors import sqlite_errors
 from replication.sync.tap import TappedConnection
+from replication.wal.frame import WAL_FRAME_HEADER_SIZE
 from replication.wal.header import WAL_HEADER_SIZE
 
 _TABLES = """
@@ -65,6 +67,8 @@ class Primary:
             self.writer = self._connect(busy_timeout_s)
             self._prepare()
             self._checkpointer = self._connect(busy_timeout_s)
+            with sqlite_errors(path):  # before it has read, a connection knows nothing of the WAL
+                self._checkpointer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
             self.tap = TappedConnection(path, busy_timeout_s=busy_timeout_s)
             self._closing.append(self.tap)
         except BaseException:
@@ -102,6 +106,15 @@ class Primary:
         """
         with sqlite_errors(self.path):
             return CheckpointResult(*self._checkpointer.wal_checkpoint(mode=mode))
+
+    def committed_end(self) -> int:
+        """Return where in the WAL the newest commit that others can see ends, in bytes.
+
+        Valid frames may follow: a writer is about to publish them, or was killed before it could, and then the next
+        writer overwrites them.
+        """
+        frames = max(0, self.checkpoint(apsw.SQLITE_CHECKPOINT_NOOP).wal_frames)
+        return WAL_HEADER_SIZE + frames * (WAL_FRAME_HEADER_SIZE + self.page_size)
 
     def bump_seq(self) -> None:
         """Commit a small transaction, so that the WAL has a frame."""

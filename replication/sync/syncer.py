@@ -27,7 +27,7 @@ from replication.errors import PrevFrameMismatchError, WALError
 from replication.position import TXID
 from replication.sync.changes import pages_of_frames, pages_that_differ
 from replication.sync.from_replica import ReplicaLink, rebuild_sums
-from replication.sync.image import NO_WAL, DatabaseImage, scan_wal
+from replication.sync.image import NO_WAL, DatabaseImage, has_salts, scan_wal
 from replication.sync.level0 import WALSpan, WrittenFile, write_level0
 from replication.sync.local_files import LocalFile, LocalFiles
 from replication.sync.page_sums import PageSums
@@ -102,8 +102,12 @@ class Syncer:
             self._record_again()
         if self._position is None:
             self._prove()
-        while self._sync_frames():
-            pass
+        try:
+            while self._sync_frames():
+                pass
+        except PrevFrameMismatchError as error:
+            self._logger.warning("the WAL is not what it was: %s", error)
+            self._write_difference()
         return self._newest is not before
 
     def begin_read(self) -> None:
@@ -148,7 +152,7 @@ class Syncer:
 
     def _write_difference(self) -> None:
         """Write the pages that differ from the state after the newest file, or all of them."""
-        scan = scan_wal(self._tap)
+        scan = scan_wal(self._tap, self._primary.committed_end())
         image = DatabaseImage(
             self._tap,
             scan.page_map,
@@ -175,11 +179,12 @@ class Syncer:
 
     def _sync_frames(self) -> bool:
         """Write the frames since the position; say whether there may be more."""
-        reader = self._continue()
-        if reader is None:
+        end = self._primary.committed_end()
+        reader = self._continue(end)
+        if reader is None or end <= reader.next_offset:
             return False
         start = reader.next_offset
-        page_map = reader.page_map(MAX_SYNC_WAL_BYTES)
+        page_map = reader.page_map(min(MAX_SYNC_WAL_BYTES, end - start))
         if page_map.commit == 0:
             return False
         newest = self._newest
@@ -200,25 +205,24 @@ class Syncer:
             timestamp_ms=to_timestamp_ms(self._clock.now()),
         )
         self._take(written, WALPosition(reader.next_offset, reader.salts, reader.sums))
-        return page_map.max_offset - start >= MAX_SYNC_WAL_BYTES
+        return page_map.max_offset < end
 
-    def _continue(self) -> WALReader | None:
-        """Return a reader of the frames since the position, or None if there can be none."""
+    def _continue(self, end: int) -> WALReader | None:
+        """Return a reader of the frames since the position, or None if there are none up to `end`."""
         position = self.position
         try:
             reader = WALReader(self._tap.read_wal)
             if reader.salts != position.salts:
                 return reader  # started over, with nothing added before: see above
+            if end == position.offset:
+                return None
             return WALReader.at(self._tap.read_wal, position.offset, salts=position.salts, sums=position.sums)
         except WALError:
             return None  # truncated, and nothing written since
         except PrevFrameMismatchError:
-            # Started over between the two reads. If not, nothing is proven any more: begin anew.
-            reader = WALReader(self._tap.read_wal)
-            if reader.salts == position.salts:
-                self._tap.end_read()
-                raise
-            return reader
+            if has_salts(self._tap, position.salts):
+                raise  # nothing is proven any more
+            return WALReader(self._tap.read_wal)  # started over between the two reads
 
     def _take(self, written: WrittenFile | None, position: WALPosition) -> None:
         """Take the state after a new file, or the same state at another position, as the newest, and keep it."""

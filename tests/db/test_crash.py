@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -14,11 +15,13 @@ from replication.position import TXID
 from replication.sync.level0 import WrittenFile
 from replication.sync.local_files import LocalFiles
 from replication.sync.page_sums import PageSums, SumsTag
+from replication.sync.primary import Primary
 from replication.sync.roll_forward import checksums_of_file
 from replication.sync.sqlite_errors import PrimaryUnavailableError, sqlite_errors
 from replication.sync.wal_position import PositionFile
+from replication.wal.checksum import Sums
 from tests.db.test_restart import commit, make, truncate
-from tests.support.live_db import image, open_db, page_counts, restored
+from tests.support.live_db import header_of, image, open_db, page_counts, restored
 
 
 class CrashError(BaseException):
@@ -102,6 +105,48 @@ def check_sums(meta_path: Path, path: Path) -> None:
     found = sums.read(newest.header.commit)
     assert found is not None
     assert found.tolist() == expected
+
+
+def test_a_frame_that_is_another_than_was_read_leads_to_a_comparison(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        commit(application, 2)
+        db.sync()
+        assert db._syncer is not None
+        assert db._syncer._position is not None
+        commit(application, 1)
+        db._syncer._position = replace(db._syncer._position, sums=Sums(1, 2))
+        assert db.sync().txid == 3
+        assert header_of(db, 3).wal_offset == 32
+        assert page_counts(db, [3])[0] < 10
+        assert restored(db, tmp_path) == image(application)
+        commit(application, 1)
+        assert db.sync().txid == 4
+        assert header_of(db, 4).wal_offset > 32
+    application.close()
+
+
+def test_frames_that_no_reader_can_see_yet_are_left_out(tmp_path: Path) -> None:
+    """As when a writer is killed after it wrote its frames, and before it published them."""
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        assert db._primary is not None
+        seen = db._primary.committed_end()
+        commit(application, 2)
+        end = db._primary.committed_end()
+        assert end > seen
+        before = db.pos()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Primary, "committed_end", lambda _self: seen)
+            assert db.sync() == before
+        assert db._primary.committed_end() == end
+        assert db.sync().txid == before.txid + 1
+        assert restored(db, tmp_path) == image(application)
+    application.close()
 
 
 @pytest.mark.parametrize("step", ["replace", "fsync"])
