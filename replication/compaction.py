@@ -1,8 +1,9 @@
 """Compacting one level of a replica, and writing its snapshots.
 
-Files are merged as they stream by, into a temporary file that is read back and verified before the first byte is
-uploaded: what appears in the replica is whole and right, whatever happens meanwhile, and an upload that failed can be
-repeated. Of a file of level 0 the local copy is read, where it is still there, instead of the replica's.
+Files are merged as they stream by, into a temporary file (in the system's directory for such) that is read back and
+verified before the first byte is uploaded: what appears in the replica is whole and right, whatever happens meanwhile,
+and an upload that failed can be repeated. Of a file of level 0 the local copy is read, where it is still there,
+instead of the replica's.
 
 Source: litestream 0.5.17, compactor.go, and db.go, "Snapshot".
 """
@@ -108,7 +109,7 @@ def run_compaction(client: ReplicaClient, plan: CompactionPlan, *, open_local: O
 
     The snapshot comes first: from the moment the level has a file, retention deletes what that was made from.
     """
-    snapshot = None if plan.snapshot is None else _merge(client, SNAPSHOT_LEVEL, [plan.snapshot], open_local)
+    snapshot = None if plan.snapshot is None else _write_snapshot_of(client, plan.snapshot, open_local)
     if plan.inputs:
         return _merge(client, plan.level, plan.inputs, open_local)
     if snapshot is None:
@@ -163,6 +164,22 @@ def _merge(client: ReplicaClient, level: int, inputs: Sequence[FileInfo], open_l
         Decoder(output).verify()
         output.seek(0)
         return client.write_ltx_file(level, header.min_txid, header.max_txid, output)
+
+
+def _write_snapshot_of(client: ReplicaClient, info: FileInfo, open_local: OpenLocal) -> FileInfo:
+    """Write a file of the whole database to the snapshot level.
+
+    It is large, so where it lies on this machine it is read twice rather than put to the disk once more.
+    """
+    local = open_local(info) if info.level == 0 else None
+    if local is None:
+        return _merge(client, SNAPSHOT_LEVEL, [info], no_local_files)
+    with closing(local):
+        decoder = Decoder(local)
+        _check_name(info, decoder.header)
+        decoder.verify()
+        local.seek(0)
+        return client.write_ltx_file(SNAPSHOT_LEVEL, info.min_txid, info.max_txid, local)
 
 
 def _open(client: ReplicaClient, info: FileInfo, open_local: OpenLocal) -> BinaryIO:

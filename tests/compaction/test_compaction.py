@@ -9,6 +9,7 @@ local file of another size taken, the output uploaded unverified.
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -220,6 +221,23 @@ def test_local_files_are_read_instead_of_the_replicas_where_they_are_there_and_t
     assert [call.min_txid for call in client.calls if call.method == "open_ltx_file"] == [3, 4]
     compact_level(client, 2, open_local=local)
     assert local.opened == [1, 2, 5, 6], "only level 0 is there locally"
+
+
+def test_a_broken_local_file_of_the_whole_database_never_becomes_a_snapshot(db: LocalStandIn) -> None:
+    db.commit(ITEM)
+    path = db.ltx_path(0, TXID(1), TXID(1))
+    whole = path.read_bytes()
+    client = MemoryReplicaClient()
+    client.write_ltx_file(0, TXID(1), TXID(1), io.BytesIO(whole))
+    broken = bytearray(whole)
+    broken[150] ^= 1
+    path.write_bytes(broken)
+    with pytest.raises(CorruptError):
+        compact_level(client, 1, open_local=partial(open_local, db))
+    assert ranges(client, 9) == []
+    path.write_bytes(whole)
+    compact_level(client, 1, open_local=partial(open_local, db))
+    assert client.read_ltx(next(client.ltx_files(9))) == whole
 
 
 def test_a_broken_input_is_never_compacted(primary: Primary) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from replication.client.memory import MemoryReplicaClient
@@ -221,7 +221,6 @@ def retain(replica: Replica, policy: RetentionPolicy) -> None:
 
 
 @given(st.lists(STEPS, min_size=1, max_size=4), st.sampled_from([0, 5]), st.sampled_from([30, 120]))
-@settings(max_examples=100)
 def test_whatever_the_history_retention_keeps_its_promises(
     histories: list[list[str]], l0_minutes: int, snapshot_minutes: int
 ) -> None:
