@@ -14,7 +14,7 @@ from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
 from replication.client.url_parse import shown_name
 from replication.errors import UsageError
-from vfs.forking import after_fork_in_child
+from replication.forking import after_fork_in_child
 from vfs.read_replica import ReadReplica
 from vfs.registry import Source
 from vfs.uri import Options, check_options

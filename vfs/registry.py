@@ -17,7 +17,7 @@ from threading import RLock
 from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
 from replication.clock import SYSTEM_CLOCK
-from vfs.forking import after_fork_in_child
+from replication.forking import after_fork_in_child
 from vfs.replica import SharedReplica
 from vfs.travel import TimeTraveller
 from vfs.uri import Options

@@ -8,6 +8,9 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
+from weakref import WeakSet
+
+from replication.forking import after_fork_in_child
 
 MAX_OPEN_FILES = 32
 
@@ -70,6 +73,7 @@ class OpenFiles:
         """Have none open."""
         self._lock = Lock()
         self._files: OrderedDict[object, OpenFile] = OrderedDict()  # guarded by _lock
+        _all.add(self)
 
     def get(self, key: object, open_file: Callable[[], OpenFile]) -> OpenFile:
         """Return the open file of a key, opened by `open_file` if there is none."""
@@ -89,3 +93,19 @@ class OpenFiles:
         """Keep none open."""
         with self._lock:
             self._files.clear()
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child: a thread of the parent may have held the lock, in the middle of a change."""
+        self._lock = Lock()
+        self._files = OrderedDict()
+
+
+_all: WeakSet[OpenFiles] = WeakSet()
+
+
+def _after_fork() -> None:
+    for files in _all:
+        files.after_fork()
+
+
+after_fork_in_child(_after_fork)

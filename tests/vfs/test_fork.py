@@ -160,26 +160,40 @@ assert rows(kept) == [(1,), (2,)]
 """
 
 LOCKED = """
-import threading
+import contextlib, threading
 from vfs.names import READ_REPLICAS
 from vfs.registry import SHARED_REPLICAS
 
-connection = litestream.connect(url, poll_interval_s=0.05)
-replica = litestream.register_read_replica("shop", url, poll_interval_s=0.05)
+client = litestream.FileReplicaClient(url.removeprefix("file://"))
+connection = litestream.connect(client, poll_interval_s=0.05)
+replica = litestream.register_read_replica("shop", client, poll_interval_s=0.05)
 assert replica.txid == 2
 locked, done = threading.Event(), threading.Event()
+def locks():
+    # Of the registries and of all that a replica shares; an event has its lock inside.
+    shared = replica.open().replica
+    parts = [shared, shared.cache, shared.fetcher, shared.fetcher._pool, shared._pages, shared._poller]
+    for owner in [READ_REPLICAS, SHARED_REPLICAS, replica, client._open_files, *parts]:
+        for value in vars(owner).values():
+            value = getattr(value, "_cond", value)
+            if hasattr(value, "acquire"):
+                yield value
 def hold():
-    with READ_REPLICAS._lock, SHARED_REPLICAS._lock, replica._lock:
+    with contextlib.ExitStack() as held:
+        for lock in list(locks()):
+            held.enter_context(lock)
         locked.set()
         done.wait()
-holder = threading.Thread(target=hold)
+holder = threading.Thread(target=hold, daemon=True)
 holder.start()
 locked.wait()
 def use():
+    connection.close()
     litestream.unregister_read_replica("shop")
-    litestream.register_read_replica("shop", url)
+    litestream.register_read_replica("shop", client)
     assert rows(named()) == [(1,), (2,)]
 in_child(use)
+in_child(lambda: None)
 done.set()
 holder.join()
 assert rows(connection) == [(1,), (2,)]
@@ -199,7 +213,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("good")
     steps = StepWriter(FileReplicaClient(directory))
     steps.commit("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO item VALUES (1, 'one')")
-    steps.commit("INSERT INTO item VALUES (2, 'two')")
+    # Too large to be held whole, so that its file is kept open.
+    steps.commit("INSERT INTO item VALUES (2, 'two'); CREATE TABLE large AS SELECT randomblob(1100000)")
     return directory
 
 
