@@ -24,7 +24,6 @@ Source: litestream 0.5.17, db.go.
 import logging
 import os
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -33,12 +32,13 @@ import apsw
 
 from replication.checkpoint import CHECKPOINT_MODE_PASSIVE, Checkpointer, parse_checkpoint_mode
 from replication.clock import SYSTEM_CLOCK, Clock, to_timestamp_ms
-from replication.errors import DBNotReadyError, LitestreamError, UsageError
+from replication.errors import DBNotReadyError, UsageError
 from replication.ltx.checksum import crc64_iso
 from replication.ltx.name import LTX_DIR, ltx_file_path, ltx_level_dir
 from replication.monitor import Monitor
 from replication.position import TXID, Pos
 from replication.replica import Replica
+from replication.shutdown import sync_last
 from replication.sync.from_replica import fetch_newest
 from replication.sync.local_files import LocalFile, LocalFiles
 from replication.sync.primary import Primary
@@ -229,7 +229,13 @@ class DB:
             try:
                 if self.replica is not None:
                     self.replica.stop()
-                    self._sync_replica(self.replica)
+                    sync_last(
+                        self.replica,
+                        timeout_s=self.shutdown_sync_timeout_s,
+                        interval_s=self.shutdown_sync_interval_s,
+                        clock=self._clock,
+                        logger=self.logger,
+                    )
             finally:
                 with self._lock:
                     self._disconnect()
@@ -386,22 +392,6 @@ class DB:
             msg = f"{self._path} is not there yet"
             raise DBNotReadyError(msg)
         return self._syncer
-
-    def _sync_replica(self, replica: Replica) -> None:
-        """Upload what is left, trying again until the time for that is over."""
-        deadline = self._clock.monotonic() + self.shutdown_sync_timeout_s
-        while True:
-            try:
-                replica.sync()
-            except DBNotReadyError:
-                return
-            except LitestreamError as error:
-                if self._clock.monotonic() + self.shutdown_sync_interval_s > deadline:
-                    raise
-                self.logger.warning("the last sync of %s failed, trying again: %s", self._path.name, error)
-                time.sleep(self.shutdown_sync_interval_s)
-            else:
-                return
 
     def _local_files(self) -> LocalFiles:
         return LocalFiles(str(self._meta_path), str(self._path))

@@ -61,7 +61,6 @@ class Primary:
 
         """
         self.path = path
-        self._wal_path = Path(f"{path}-wal")
         self._closing: list[apsw.Connection | TappedConnection] = []
         try:
             self.writer = self._connect(busy_timeout_s)
@@ -130,7 +129,8 @@ class Primary:
             self.writer.execute(_TABLES)
             self.page_size = int(self.writer.pragma("page_size"))  # bytes
         # Level-0 files name the salts of the WAL, so there must be one.
-        if not self._wal_path.exists() or self._wal_path.stat().st_size < WAL_HEADER_SIZE:
+        wal_path = Path(self.writer.filename_wal)
+        if not wal_path.exists() or wal_path.stat().st_size < WAL_HEADER_SIZE:
             self.bump_seq()
 
     def _connect(self, busy_timeout_s: float) -> apsw.Connection:

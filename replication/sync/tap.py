@@ -14,6 +14,7 @@ Source: sqlite.org/howtocorrupt.html, "Posix advisory locks canceled by a separa
 """
 
 import itertools
+import os
 
 import apsw
 
@@ -50,7 +51,12 @@ class TappedConnection:
         self._vfs = _TapVFS(f"litestream-tap-{next(_numbers)}")
         try:
             with sqlite_errors(path):
-                self._connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=self._vfs.name)
+                self._connection = apsw.Connection(
+                    # A symbolic link is an error to APSW where a VFS passes the answer of the default one on.
+                    os.path.realpath(path),
+                    flags=apsw.SQLITE_OPEN_READWRITE,
+                    vfs=self._vfs.name,
+                )
                 self._connection.set_busy_timeout(int(busy_timeout_s * 1000))
                 self._connection.wal_autocheckpoint(0)
                 self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

@@ -7,8 +7,10 @@ import pytest
 
 from replication.client.file import FileReplicaClient
 from replication.db import DB
+from replication.errors import DeniedError
 from replication.replica import Replica
 from tests.db.test_restart import commit, make
+from tests.support.faulty_client import FaultyClient
 from tests.support.litestream_program import FileReplica, restore
 from tests.support.live_db import connect, image, local_txids, open_db, page_counts
 from tests.support.restoring import restore_to
@@ -103,3 +105,26 @@ def test_a_replica_of_another_history_gives_no_checksums(tmp_path: Path) -> None
     db.close()
     application.close()
     stranger.close()
+
+
+def test_the_last_sync_is_tried_again_until_the_time_for_it_is_over(tmp_path: Path) -> None:
+    path, place = tmp_path / "app.db", tmp_path / "replica"
+    application = make(path)
+    client = FaultyClient(FileReplicaClient(place))
+    for times, done in ((2, True), (1000, False)):
+        db = open_db(path)
+        db.replica = Replica(db, client, monitor_enabled=False)
+        db.shutdown_sync_interval_s, db.shutdown_sync_timeout_s = 0.01, 0.05
+        db.open()
+        db.sync()
+        commit(application, 1)
+        client.fail("write_ltx_file", DeniedError("not yet"), times=times)
+        if done:
+            db.close()
+        else:
+            with pytest.raises(DeniedError):
+                db.close()
+        assert repr(db).startswith("<DB app.db closed txid=")
+        uploaded = [info.max_txid for info in FileReplicaClient(place).ltx_files(0)]
+        assert (uploaded == local_txids(db)) == done
+    application.close()

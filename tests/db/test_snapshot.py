@@ -39,7 +39,7 @@ def test_a_snapshot_decodes_to_the_database(tmp_path: Path, page_size: int) -> N
 def test_writers_and_checkpoints_go_on_while_a_snapshot_is_read(tmp_path: Path) -> None:
     application = make(tmp_path / "app.db")
     application.execute("INSERT INTO ballast VALUES (randomblob(5000000))")
-    with open_db(tmp_path / "app.db") as db:
+    with open_db(tmp_path / "app.db", busy_timeout_s=0.05) as db:
         db.checkpoint()
         commit(application, 5)
         pos, reader = db.snapshot_reader()

@@ -53,3 +53,24 @@ def test_the_go_program_and_this_library_take_turns(tmp_path: Path) -> None:
     pages = len(image(application)) // 4096
     assert max(written[1:] + theirs) < pages // 10  # neither writes the whole database when its turn comes
     application.close()
+
+
+@pytest.mark.interop
+def test_the_library_goes_on_where_the_go_program_was(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    place = FileReplica(tmp_path / "replica")
+    application = make(path)
+    program = LitestreamProgram(tmp_path / "program", path, place)
+    for _ in range(3):
+        commit(application, 2)
+        program.once()
+    commit(application, 2)
+    db = open_db(path)
+    db.replica = Replica(db, FileReplicaClient(place.path), monitor_enabled=False)
+    last = max(local_txids(db))
+    with db:
+        assert db.sync().txid == last + 1
+        assert page_counts(db, [last + 1])[0] < 20
+    restore(place, tmp_path / "out.db")
+    assert (tmp_path / "out.db").read_bytes() == image(application)
+    application.close()

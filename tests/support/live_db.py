@@ -20,10 +20,11 @@ from tests.support.litestream_program import restore as program_restore
 from tests.support.restoring import restore_to
 
 
-def open_db(path: Path, *, monitor_interval_s: float = 0.0) -> DB:
+def open_db(path: Path, *, monitor_interval_s: float = 0.0, busy_timeout_s: float = 1.0) -> DB:
     """A `DB` to be used in a `with` statement, that does nothing by itself: no thread, no checkpoints by time."""
     db = DB(path)
     db.monitor_interval_s = monitor_interval_s
+    db.busy_timeout_s = busy_timeout_s
     db.checkpoint_interval_s = 0.0
     return db
 
