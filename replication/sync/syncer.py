@@ -122,9 +122,11 @@ class Syncer:
     def _prove(self) -> None:
         """Find the position in the WAL after the newest file, or else write what differs."""
         newest = self._newest
-        if newest is not None and newest.header.page_size == self._primary.page_size:
+        if newest is None or newest.header.page_size != self._primary.page_size:
+            self.sums.delete()
+        elif self._bring_up_sums(newest):
             position = self._position_file.read(newest)
-            if self._bring_up_sums(newest) and position is not None and self._is_here(position):
+            if position is not None and self._is_here(position):
                 self._position = position
                 return
         self._write_difference()

@@ -11,11 +11,14 @@ from pathlib import Path
 from tests.db.test_restart import commit, make
 from tests.support.live_db import image, open_db, restored
 
-OPEN_AND_CLOSE = """
-import sys, apsw
-connection = apsw.Connection(sys.argv[1])
-connection.execute("SELECT * FROM counter").fetchall()
-connection.close()
+# The bytes that every connection to a database in WAL mode holds a shared lock on: sqlite.org/lockingv3.html
+TRY_TO_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    except BlockingIOError:
+        print("busy")
 """
 TRY_TO_WRITE = """
 import sys, apsw
@@ -42,18 +45,17 @@ def replicate(path: Path) -> None:
         db.crc64()
 
 
-def test_another_process_does_not_delete_the_wal_that_the_application_uses(tmp_path: Path) -> None:
+def test_the_application_keeps_the_lock_that_says_that_the_database_is_in_use(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     application = make(path)
+    assert run(TRY_TO_LOCK, path) == "busy"
     replicate(path)
-    wal = Path(f"{path}-wal")
-    inode = wal.stat().st_ino
-    run(OPEN_AND_CLOSE, path)
-    assert wal.stat().st_ino == inode
-    commit(application, 1)
+    assert run(TRY_TO_LOCK, path) == "busy"
     with open_db(path) as db:
         db.sync()
-        run(OPEN_AND_CLOSE, path)
+        commit(application, 1)
+        db.checkpoint("TRUNCATE")
+        assert run(TRY_TO_LOCK, path) == "busy"
         commit(application, 1)
         db.sync()
         assert restored(db, tmp_path) == image(application)

@@ -10,8 +10,9 @@ import pytest
 
 from replication.db import DB
 from replication.errors import DBNotReadyError, UsageError
-from replication.position import Pos
+from replication.position import TXID, Pos
 from replication.sync import syncer
+from replication.sync.sqlite_errors import PrimaryCorruptError
 from tests.support.history_script import register_noise
 from tests.support.live_db import (
     connect,
@@ -209,6 +210,41 @@ def test_a_closed_db_refuses_to_sync(tmp_path: Path) -> None:
     db = DB(tmp_path / "app.db")
     with pytest.raises(UsageError, match="open"):
         db.sync()
+
+
+def test_the_local_state_may_lie_elsewhere(tmp_path: Path) -> None:
+    application = connect(tmp_path / "app.db")
+    application.execute("CREATE TABLE item (id)")
+    db = open_db(tmp_path / "app.db")
+    assert db.meta_path == tmp_path / ".app.db-litestream"
+    db.set_meta_path(tmp_path / "state" / "app-litestream")
+    with db:
+        db.sync()
+        assert repr(db) == "<DB app.db open txid=0000000000000001>"
+        assert db.max_ltx() == (1, 1)
+        assert db.ltx_path(0, TXID(1), TXID(1)).exists()
+        assert db.ltx_path(0, TXID(1), TXID(1)).parent == tmp_path / "state" / "app-litestream" / "ltx" / "0"
+        assert db.file_info is not None
+        assert db.file_info.st_ino == db.path.stat().st_ino
+        assert db.dir_info is not None
+        with pytest.raises(UsageError, match="closed"):
+            db.set_meta_path(tmp_path)
+        with pytest.raises(UsageError, match="open already"):
+            db.open()
+    assert db.sqldb is None
+    assert db.pos().txid == 1
+    db.close()
+    application.close()
+
+
+def test_what_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "app.db").write_bytes(b"text, " * 1000)
+    db = open_db(tmp_path / "app.db")
+    db.open()
+    with pytest.raises(PrimaryCorruptError, match="not a database"):
+        db.sync()
+    with pytest.raises(PrimaryCorruptError):
+        db.close()
 
 
 def test_a_crowd_of_threads_may_sync_at_once(tmp_path: Path) -> None:
