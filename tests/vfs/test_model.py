@@ -329,6 +329,7 @@ class ReplicaMachine(RuleBasedStateMachine):
             reader.connection.pragma("litestream_txid", f"{txid:x}")
         except (apsw.Error, TxNotAvailableError) as error:
             note(f"no travel: {error}")
+            self.look()
             return
         self.look()
         view = file_of(reader.connection).view
@@ -422,6 +423,7 @@ class ReplicaMachine(RuleBasedStateMachine):
                 reader.pinned = None
 
     def roll_back(self, reader: Reader) -> None:
+        self.look()  # a read of a version that is gone polls
         if not reader.connection.get_autocommit():
             reader.connection.execute("ROLLBACK")
         reader.pinned = None
