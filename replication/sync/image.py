@@ -11,7 +11,7 @@ What makes it hold still. A read transaction T began before the WAL was scanned 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,9 @@ from replication.wal.reader import WALReader
 
 READ_SIZE = 1 << 20
 """How many bytes of pages are read at once, about."""
+
+MAX_SCANS = 4
+"""How often a WAL is read that is started over meanwhile; more than once in a read transaction takes luck."""
 
 NO_WAL = WALPosition(WAL_HEADER_SIZE, Salts(0, 0), NO_SUMS)
 """The position in a WAL that has no valid header: to SQLite, one without frames."""
@@ -50,8 +53,28 @@ class WALScan:
     last_pgno: Pgno | None
 
 
-def scan_wal(files: DatabaseFiles, end: int) -> WALScan:
-    """Read the WAL from its first frame to `end`, where a commit ends."""
+def scan_wal(files: DatabaseFiles, committed_end: Callable[[], int]) -> WALScan:
+    """Read the WAL from its first frame to where its newest commit ends.
+
+    A WAL whose frames are all in the database file may be truncated or started over while it is read. What was read of
+    it then is a state in between, which the database file has left behind: so read again what there is now.
+
+    Raises:
+        WALError: that happened again and again, or a frame before the newest commit is broken.
+
+    """
+    for _ in range(MAX_SCANS):
+        end = committed_end()
+        scan = _scan_once(files, end)
+        if scan.position.offset == end or scan.position == NO_WAL:
+            return scan
+    if scan.page_map is None:
+        return scan  # started over by a writer that was killed before its first commit could be seen
+    msg = f"expected a commit that ends at byte {end} of the WAL, got one at {scan.position.offset}"
+    raise WALError(msg, offset=scan.position.offset)
+
+
+def _scan_once(files: DatabaseFiles, end: int) -> WALScan:
     try:
         reader = WALReader(files.read_wal)
     except WALError:
@@ -63,7 +86,8 @@ def scan_wal(files: DatabaseFiles, end: int) -> WALScan:
     if page_map.commit == 0:
         return WALScan(position, None, None)
     frame_header = files.read_wal(reader.offset, WAL_FRAME_HEADER_SIZE)
-    return WALScan(position, page_map, WALFrameHeader.unpack(frame_header).pgno)
+    whole = len(frame_header) == WAL_FRAME_HEADER_SIZE  # else it was truncated just now
+    return WALScan(position, page_map, WALFrameHeader.unpack(frame_header).pgno if whole else None)
 
 
 def frames_up_to(files: DatabaseFiles, position: WALPosition) -> PageMap | None:

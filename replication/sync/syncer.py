@@ -154,7 +154,7 @@ class Syncer:
 
     def _write_difference(self) -> None:
         """Write the pages that differ from the state after the newest file, or all of them."""
-        scan = scan_wal(self._tap, self._primary.committed_end())
+        scan = scan_wal(self._tap, self._primary.committed_end)
         image = DatabaseImage(
             self._tap,
             scan.page_map,
@@ -187,8 +187,12 @@ class Syncer:
             return False
         start = reader.next_offset
         page_map = reader.page_map(min(MAX_SYNC_WAL_BYTES, end - start))
-        if page_map.commit == 0:
-            return False
+        if page_map.max_offset != end and page_map.max_offset - start < MAX_SYNC_WAL_BYTES:
+            # Just started over, so that `end` is of the old use, or by a writer that was killed before it was done.
+            if reader.salts != self.position.salts:
+                return False
+            msg = f"expected a commit that ends at byte {end} of the WAL, got one at {page_map.max_offset}"
+            raise WALError(msg, offset=page_map.max_offset)
         newest = self._newest
         page_size = self._primary.page_size
         pages = pages_of_frames(

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from replication.errors import ConflictError, UnavailableError
+from replication.errors import ConflictError, UnavailableError, WALError
 from replication.ltx.encoder import Encoder
 from replication.position import TXID
 from replication.sync.level0 import WrittenFile
@@ -18,6 +18,7 @@ from replication.sync.page_sums import PageSums, SumsTag
 from replication.sync.primary import Primary
 from replication.sync.roll_forward import checksums_of_file
 from replication.sync.sqlite_errors import PrimaryUnavailableError, sqlite_errors
+from replication.sync.tap import TappedConnection
 from replication.sync.wal_position import PositionFile
 from replication.wal.checksum import Sums
 from tests.db.test_restart import commit, make, truncate
@@ -143,9 +144,67 @@ def test_frames_that_no_reader_can_see_yet_are_left_out(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Primary, "committed_end", lambda _self: seen)
             assert db.sync() == before
+            patch.setattr(Primary, "committed_end", lambda _self: end + 4120)
+            with pytest.raises(WALError, match=f"ends at byte {end + 4120}"):
+                db.sync()
+            assert db.pos() == before
         assert db._primary.committed_end() == end
         assert db.sync().txid == before.txid + 1
         assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_wal_started_over_with_nothing_to_be_seen_yet_has_nothing_new(tmp_path: Path) -> None:
+    """As when a writer is killed after it started the WAL over, and before it published its commit."""
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+        db.checkpoint()
+        assert db._primary is not None
+        assert db._syncer is not None
+        with db._primary.barrier():
+            db._syncer.end_read()
+            db._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            db._syncer.begin_read()
+        seen = db._primary.committed_end()
+        before, expected = db.pos(), image(application)
+        commit(application, 3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Primary, "committed_end", lambda _self: seen)
+            assert db.sync() == before
+            assert restored(db, tmp_path) == expected
+        assert db.sync().txid == before.txid + 1
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+def test_a_wal_truncated_while_it_is_compared_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    application = make(path, page_size=512)
+    with open_db(path) as db:
+        db.sync()
+    application.execute("INSERT INTO ballast VALUES (randomblob(50000))")
+    truncate(application)
+    application.execute("DELETE FROM ballast")
+    commit(application, 200)
+    application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)  # so that a read transaction uses the file alone
+    reads = 0
+    real = TappedConnection.read_wal
+
+    def read(self: TappedConnection, offset: int, size: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == 3:
+            truncate(application)
+            commit(application, 1)
+        return real(self, offset, size)
+
+    with open_db(path) as db:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TappedConnection, "read_wal", read)
+            txid = db.sync().txid
+        assert restored(db, tmp_path, txid) == image(application)
     application.close()
 
 
