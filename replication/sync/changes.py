@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from replication.errors import PrevFrameMismatchError
 from replication.ltx.checksum import page_checksum
 from replication.position import lock_pgno
-from replication.sync.image import DatabaseFiles, DatabaseImage
+from replication.sync.image import DatabaseFiles, DatabaseImage, has_salts
 from replication.sync.page_sums import Checksums
 from replication.wal.frame import WAL_FRAME_HEADER_SIZE
+from replication.wal.header import Salts
 from replication.wal.page_map import PageMap
 
 
@@ -27,11 +29,15 @@ class ChangedPage:
 
 
 def pages_of_frames(
-    files: DatabaseFiles, page_map: PageMap, *, page_size: int, old_commit: int
+    files: DatabaseFiles, page_map: PageMap, *, salts: Salts, page_size: int, old_commit: int
 ) -> Iterator[ChangedPage]:
     """Yield the pages of new frames, ascending, and those by which the database grew without a frame.
 
     SQLite leaves out a page that was added and freed in one transaction.
+
+    Raises:
+        PrevFrameMismatchError: the WAL was started over meanwhile, so that frames may have been overwritten.
+
     """
     lock = lock_pgno(page_size)
     grown = set(range(old_commit + 1, page_map.commit + 1)).difference(page_map.pgnos.tolist())
@@ -45,6 +51,9 @@ def pages_of_frames(
             data = files.read_wal(offset + WAL_FRAME_HEADER_SIZE, page_size)
         data = data.ljust(page_size, b"\0")
         yield ChangedPage(pgno, data, page_checksum(pgno, data))
+    if not has_salts(files, salts):
+        msg = "the WAL was started over while its frames were read"
+        raise PrevFrameMismatchError(msg, offset=page_map.max_offset)
 
 
 def pages_that_differ(image: DatabaseImage, old: Checksums | None, last_pgno: int | None) -> Iterator[ChangedPage]:

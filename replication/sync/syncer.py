@@ -7,7 +7,8 @@ committed. What comes later goes into the next file, and for that it must be kno
   The WAL has either gone on from there, frame by frame; or it was started over, which then happened with nothing added
   to the old use, because what is added cannot be checkpointed (see `primary`): all frames from the first on are new.
 - When a read transaction begins anew, at the start or after a failure, the position kept on disk says it, if the WAL's
-  header has its salts and the frame that ends there has its checksum.
+  header has its salts and the frame that ends there has its checksum. But more may follow it that is in the database
+  file already, so until the end of the WAL was seen in this read transaction, a start-over proves nothing.
 - Else nothing is known of the WAL, and the pages themselves are compared with the sums of the last state. Frames of the
   old use that were never read may be in the database file and nowhere else: a WAL that was started over while no read
   transaction of ours was there proves nothing, whatever its salts and its surviving frames say.
@@ -21,6 +22,7 @@ Where SQLite or the disk fails in the midst, what was done stays done, and the n
 
 import logging
 from pathlib import Path
+from typing import NoReturn
 
 from replication.clock import Clock, to_timestamp_ms
 from replication.errors import PrevFrameMismatchError, WALError
@@ -68,6 +70,7 @@ class Syncer:
         self._position_file = PositionFile(Path(meta_path, POSITION_NAME))
         self._newest: LocalFile | None = files.newest()
         self._position: WALPosition | None = None  # None: nothing is proven
+        self._at_end = False  # the position was the end of the WAL at some time in this read transaction
         self._unrecorded = False  # the newest file is not in the sums yet, or the position not on disk
 
     @property
@@ -97,6 +100,7 @@ class Syncer:
         if not self._tap.is_reading:
             # Begin first, then prove: what is proven before may be undone before the transaction begins.
             self._position = None
+            self._at_end = False
             self.begin_read()
         if self._unrecorded:
             self._record_again()
@@ -177,6 +181,7 @@ class Syncer:
             span=WALSpan(WAL_HEADER_SIZE, scan.position.offset, scan.position.salts),
             timestamp_ms=to_timestamp_ms(self._clock.now()),
         )
+        self._at_end = True
         self._take(written, scan.position)
 
     def _sync_frames(self) -> bool:
@@ -191,6 +196,8 @@ class Syncer:
             # Just started over, so that `end` is of the old use, or by a writer that was killed before it was done.
             if reader.salts != self.position.salts:
                 return False
+            if not has_salts(self._tap, reader.salts):
+                self._refuse_start_over()
             msg = f"expected a commit that ends at byte {end} of the WAL, got one at {page_map.max_offset}"
             raise WALError(msg, offset=page_map.max_offset)
         newest = self._newest
@@ -198,6 +205,7 @@ class Syncer:
         pages = pages_of_frames(
             self._tap,
             page_map,
+            salts=reader.salts,
             page_size=page_size,
             old_commit=0 if newest is None else newest.header.commit,
         )
@@ -210,25 +218,34 @@ class Syncer:
             span=WALSpan(start, page_map.max_offset, reader.salts),
             timestamp_ms=to_timestamp_ms(self._clock.now()),
         )
+        self._at_end = page_map.max_offset == end
         self._take(written, WALPosition(reader.next_offset, reader.salts, reader.sums))
         return page_map.max_offset < end
 
     def _continue(self, end: int) -> WALReader | None:
-        """Return a reader of the frames since the position, or None if there are none up to `end`."""
+        """Return a reader of the frames since the position, or None if there are none up to `end`.
+
+        Raises:
+            PrevFrameMismatchError: the WAL is in another use, and the end of the last one was not seen.
+
+        """
         position = self.position
         try:
             reader = WALReader(self._tap.read_wal)
-            if reader.salts != position.salts:
-                return reader  # started over, with nothing added before: see above
-            if end == position.offset:
-                return None
-            return WALReader.at(self._tap.read_wal, position.offset, salts=position.salts, sums=position.sums)
         except WALError:
-            return None  # truncated, and nothing written since
-        except PrevFrameMismatchError:
-            if has_salts(self._tap, position.salts):
-                raise  # nothing is proven any more
-            return WALReader(self._tap.read_wal)  # started over between the two reads
+            reader = None  # truncated, and nothing written since
+        if reader is None or reader.salts != position.salts:
+            if not self._at_end:
+                self._refuse_start_over()
+            return reader
+        if end == position.offset:
+            self._at_end = True
+            return None
+        return WALReader.at(self._tap.read_wal, position.offset, salts=position.salts, sums=position.sums)
+
+    def _refuse_start_over(self) -> NoReturn:
+        msg = "the WAL was started over before its end was seen"
+        raise PrevFrameMismatchError(msg, offset=self.position.offset)
 
     def _take(self, written: WrittenFile | None, position: WALPosition) -> None:
         """Take the state after a new file, or the same state at another position, as the newest, and keep it."""

@@ -179,6 +179,33 @@ def test_a_wal_started_over_with_nothing_to_be_seen_yet_has_nothing_new(tmp_path
     application.close()
 
 
+@pytest.mark.parametrize("starts_over", [2, 3, 4, 5, 6, 7, 8])
+def test_a_wal_started_over_between_the_proof_and_the_reading_is_compared(tmp_path: Path, starts_over: int) -> None:
+    path = tmp_path / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.sync()
+    commit(application, 5)
+    application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)  # so that a read transaction uses the file alone
+    reads = 0
+    real = TappedConnection.read_wal
+
+    def read(self: TappedConnection, offset: int, size: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads == starts_over:
+            commit(application, 1)
+        return real(self, offset, size)
+
+    with open_db(path) as db:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TappedConnection, "read_wal", read)
+            db.sync()
+        db.sync()
+        assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
 def test_a_wal_truncated_while_it_is_compared_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     application = make(path, page_size=512)
