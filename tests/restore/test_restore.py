@@ -323,7 +323,8 @@ def test_short_writes_are_gone_on_with(tmp_path: Path, replica: PageReplica, mon
 
 
 _SLOW_RESTORE = """
-import sys, time, litestream
+import signal, sys, time, litestream
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
 def wait(done, total):
     print(done, flush=True)
     time.sleep(60)

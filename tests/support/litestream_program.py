@@ -170,7 +170,7 @@ class LitestreamProgram:
 
     def stop(self) -> None:
         """Ask the program to end, which syncs once more, and wait for it."""
-        self._end(signal.SIGINT)
+        self._end(signal.SIGTERM)  # SIGINT is ignored in what a shell started in the background
 
     def kill(self) -> None:
         """End the program as a crash would."""
