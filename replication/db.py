@@ -32,6 +32,7 @@ import apsw
 
 from replication.checkpoint import CHECKPOINT_MODE_PASSIVE, Checkpointer, parse_checkpoint_mode
 from replication.clock import SYSTEM_CLOCK, Clock, to_timestamp_ms
+from replication.compaction_levels import DEFAULT_L0_RETENTION_S
 from replication.errors import DBNotReadyError, UsageError
 from replication.ltx.checksum import crc64_iso
 from replication.ltx.name import LTX_DIR, ltx_file_path, ltx_level_dir
@@ -53,7 +54,6 @@ DEFAULT_CHECKPOINT_INTERVAL_S = 60.0
 DEFAULT_BUSY_TIMEOUT_S = 1.0
 DEFAULT_MIN_CHECKPOINT_PAGE_N = 1000
 DEFAULT_TRUNCATE_PAGE_N = 121_359  # 500 MB of pages of 4,096 bytes
-DEFAULT_L0_RETENTION_S = 300.0
 DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S = 30.0
 DEFAULT_SHUTDOWN_SYNC_INTERVAL_S = 0.5
 
