@@ -118,6 +118,13 @@ class Checkpointer:
         except PrimaryUnavailableError as error:
             self._logger.info("no %s checkpoint this time: %s", mode, error)
 
+    def due_at(self, settings: CheckpointSettings) -> float:
+        """Return when, by the monotonic clock, the passing of time alone makes a checkpoint due; infinity if never."""
+        is_wanted = self._newest_txid() > self._last_txid and self._syncer.wal_page_count > 1
+        if settings.checkpoint_interval_s <= 0 or not is_wanted:
+            return float("inf")
+        return self._last + settings.checkpoint_interval_s
+
     def run(self, mode: CheckpointMode) -> None:
         """Checkpoint; if it was complete, leave the WAL with one frame, and that synced.
 

@@ -18,7 +18,7 @@ from replication.client.s3_config import S3Config
 from replication.client.s3_store import S3Bucket, S3RequestError
 from replication.client.wrapper import WrapperClient
 from replication.errors import DeniedError, UnavailableError
-from replication.lease import LEASE_NAME, LeaseStore, StoredLease
+from replication.lease import LEASE_NAME, Lease, LeaseStore, StoredLease
 
 _CHANGED = {409, 412}  # ConditionalRequestConflict, PreconditionFailed
 
@@ -30,6 +30,12 @@ def lease_store(client: ReplicaClient) -> LeaseStore | None:
     if isinstance(client, S3ReplicaClient):
         return S3LeaseStore(client.config)
     return FileLeaseStore(client.path) if isinstance(client, FileReplicaClient) else None
+
+
+def default_lease(client: ReplicaClient) -> Lease | None:
+    """Return a lease on a client's replica, or None if its store cannot keep one."""
+    store = lease_store(client)
+    return None if store is None else Lease(store)
 
 
 class MemoryLeaseStore:

@@ -3,53 +3,35 @@
 The position is the last TXID that level 0 of the replica holds. It is asked for once, and known from then on, so a
 replica that is up to date makes no request. A database may have several replicas; each has a position of its own.
 
+A local file that is gone before the replica has it, as when a replica is added to a database that has been replicated
+for long, is replaced by a snapshot of what the database is now.
+
 Source: litestream 0.5.17, replica.go.
 """
 
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import closing
 from logging import Logger
-from pathlib import Path
 
 from replication.client.base import ReplicaClient
 from replication.client.retry import RetryingClient
 from replication.clock import SYSTEM_CLOCK, Clock
-from replication.compaction import newest_file
-from replication.errors import DBNotReadyError, PositionError, TxNotAvailableError
+from replication.errors import DBNotReadyError, PositionError
 from replication.lease import Lease
-from replication.levels import LEVELS
+from replication.lease_stores import default_lease
+from replication.levels import SNAPSHOT_LEVEL
 from replication.local import LocalDatabase
-from replication.ltx.file_info import FileInfo
-from replication.monitor import Monitor
 from replication.position import NO_TXID, TXID, Pos, format_txid
-from replication.restore.options import (
-    DEFAULT_INTEGRITY_CHECK,
-    DEFAULT_RESTORE_PARALLELISM,
-    IntegrityCheck,
-    Progress,
-    RestoreOptions,
-    RestoreResult,
-)
-from replication.restore.plan import check_instant
-from replication.restore.restore import restore
-from replication.retention import RetentionPolicy, enforce_level_0_retention, enforce_snapshot_retention
+from replication.replica_files import ReplicaFiles
+from replication.scheduler import Scheduler, Task
 from replication.upload import MAX_BATCH_FILES, find_position, upload_files
 
 DEFAULT_SYNC_INTERVAL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TimeBounds:
-    """The creation times of a replica's oldest and newest file."""
-
-    created_at: datetime
-    updated_at: datetime
-
-
-class Replica:
+class Replica(ReplicaFiles):
     """A database's copy in storage, which `sync` brings up to date, once or, by `start`, every so often."""
 
     def __init__(
@@ -59,7 +41,7 @@ class Replica:
         *,
         sync_interval_s: float = DEFAULT_SYNC_INTERVAL_S,
         monitor_enabled: bool = True,
-        lease: Lease | None = None,
+        lease: Lease | bool = True,
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -68,38 +50,34 @@ class Replica:
         Args:
             db: the database.
             client: the storage; calls are repeated while it is unavailable.
-            sync_interval_s: how often the monitor looks for new local files.
-            monitor_enabled: whether `start` starts a monitor; without one, call `sync`.
-            lease: keeps other writers of ours away; it is held while files are uploaded.
+            sync_interval_s: the time from one upload in the background to the next, at the least.
+            monitor_enabled: whether anything is uploaded in the background; if not, call `sync`.
+            lease: keeps other writers of ours away; it is held while files are uploaded. True for one where the
+                storage can keep it, False for none.
             clock: gives the time.
             chance: 0 to 1, spreads pauses after failures.
 
         """
+        retrying = client if isinstance(client, RetryingClient) else RetryingClient(client)
+        super().__init__(db, retrying, clock=clock)
         self.client = client
         self.sync_interval_s = sync_interval_s
         self.monitor_enabled = monitor_enabled
-        self._db = db
-        self._client = client if isinstance(client, RetryingClient) else RetryingClient(client)
-        self._clock = clock
-        self._lease = lease
+        self._lease = lease if isinstance(lease, Lease) else default_lease(client) if lease else None
         self._chance = chance
         self._sync_lock = threading.Lock()  # held while files are uploaded, so that they are in order
         self._lock = threading.Lock()
         self._txid: TXID | None = None  # guarded by _lock; None until the replica was asked
-        self._monitor: Monitor | None = None  # guarded by _lock
+        self._task: Task | None = None  # guarded by _lock
+        self._scheduler: Scheduler | None = None  # guarded by _lock; one of its own, where the database lends none
 
     def __repr__(self) -> str:
         with self._lock:
-            monitor, txid = self._monitor, self._txid
+            task, txid = self._task, self._txid
         known = "unknown" if txid is None else format_txid(txid)
-        state = "monitored" if monitor is not None and monitor.is_running else "idle"
-        failed = f" failures={monitor.failures}" if monitor is not None and monitor.failures else ""
+        state = "monitored" if task is not None and not task.is_stopping else "idle"
+        failed = f" failures={task.failures}" if task is not None and task.failures else ""
         return f"<Replica {self._db.path.name} txid={known} {state}{failed} {self.client!r}>"
-
-    @property
-    def db(self) -> LocalDatabase:
-        """The database."""
-        return self._db
 
     @property
     def logger(self) -> Logger:
@@ -108,9 +86,9 @@ class Replica:
 
     @property
     def error(self) -> Exception | None:
-        """What the monitor's last sync raised, or None."""
+        """What the last sync in the background raised, or None."""
         with self._lock:
-            return self._monitor.error if self._monitor else None
+            return self._task.error if self._task else None
 
     def pos(self) -> Pos:
         """Return the last position the replica is known to hold; zero before the first sync."""
@@ -131,20 +109,48 @@ class Replica:
             DBNotReadyError: the database has no position yet.
             ConflictError, LeaseError: another writer is at work on the replica.
             PositionError: the replica is ahead of the database.
-            LTXMissingError: a local file is gone.
+            LTXMissingError: a local file went while it was uploaded.
             UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
 
         """
         return self._sync(lambda: False)
 
     def start(self) -> None:
-        """Sync every so often from now on, if monitoring is enabled."""
+        """Look for new local files every `sync_interval_s` from now on, if monitoring is enabled.
+
+        A `DB` does this for its replicas when it is opened, and wakes them when there are files.
+        """
         if not self.monitor_enabled:
             return
         with self._lock:
-            if self._monitor is None:
-                self._monitor = self._new_monitor()
-            self._monitor.start()
+            if self._task is None or self._task.is_stopping:
+                self._scheduler = Scheduler("litestream-replica", max_threads=1, clock=self._clock)
+                self._task = self._new_task(self._scheduler, interval_s=self.sync_interval_s)
+                self._task.wake()
+
+    def start_with(self, scheduler: Scheduler) -> None:
+        """Upload when woken from now on, on the threads of others, if monitoring is enabled."""
+        if self.monitor_enabled:
+            with self._lock:
+                self._task = self._new_task(scheduler, interval_s=None)
+                self._task.wake()
+
+    def wake(self) -> None:
+        """Say that there are new local files."""
+        with self._lock:
+            task = self._task
+        if task is not None:
+            task.wake()
+
+    def stop_monitor(self, *, wait: bool = True) -> None:
+        """Upload nothing more in the background; what runs ends with the current batch, and is waited for."""
+        with self._lock:
+            task = self._task
+            scheduler, self._scheduler = self._scheduler, None
+        if task is not None:
+            task.stop(wait=wait)
+        if scheduler is not None:
+            scheduler.close(wait=wait)
 
     def stop(self, *, hard: bool = False) -> None:
         """Stop syncing, after the current batch, and let go of the lease; a hard stop waits for nothing.
@@ -153,109 +159,22 @@ class Replica:
             DeniedError, UnavailableError: the lease could not be let go of; it expires by itself.
 
         """
-        with self._lock:
-            monitor = self._monitor
-        if monitor is not None:
-            monitor.stop(wait=not hard)
+        self.stop_monitor(wait=not hard)
         if self._lease is not None and not hard:
             self._lease.release()
 
-    def max_ltx_file_info(self, level: int) -> FileInfo | None:
-        """Return the file of a level that leads furthest, or None if the level is empty.
-
-        Raises:
-            UsageError: there is no such level.
-            DeniedError, UnavailableError: the storage refused, or did not answer.
-
-        """
-        return newest_file(self._client, level)
-
-    def time_bounds(self) -> TimeBounds | None:
-        """Return when the replica's oldest and newest files were created, or None if there are none.
-
-        Raises:
-            UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
-
-        """
-        times = [info.created_at for level in LEVELS for info in self._client.ltx_files(level)]
-        return TimeBounds(min(times), max(times)) if times else None
-
-    def created_at(self) -> datetime | None:
-        """Return when the replica's oldest file was created, or None if there are none.
-
-        Raises:
-            UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
-
-        """
-        bounds = self.time_bounds()
-        return bounds.created_at if bounds else None
-
-    def calc_restore_target(self, timestamp: datetime | None = None) -> datetime | None:
-        """Return when the replica was last updated, or None if it is empty, having checked that it has an instant.
-
-        Raises:
-            UsageError: the instant has no time zone.
-            TxNotAvailableError: the instant is before the replica's oldest file, or after its newest.
-            DeniedError, UnavailableError: the storage refused, or did not answer.
-
-        """
-        bounds = self.time_bounds()
-        if timestamp is not None:
-            check_instant(timestamp)
-            if bounds is None or not bounds.created_at <= timestamp <= bounds.updated_at:
-                known = f"from {bounds.created_at} to {bounds.updated_at}" if bounds else "no files"
-                msg = f"expected an instant the replica has, which is {known}, got {timestamp.isoformat()}"
-                raise TxNotAvailableError(msg)
-        return bounds.updated_at if bounds else None
-
-    def restore(
-        self,
-        output: Path | None = None,
-        *,
-        txid: TXID | None = None,
-        timestamp: datetime | None = None,
-        parallelism: int = DEFAULT_RESTORE_PARALLELISM,
-        integrity_check: IntegrityCheck = DEFAULT_INTEGRITY_CHECK,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-    ) -> RestoreResult:
-        """Restore the replica to a file, or to the database's own path if no other is given.
-
-        Raises:
-            LitestreamError: as `replication.restore.restore`.
-
-        """
-        options = RestoreOptions(
-            txid=txid,
-            timestamp=timestamp,
-            parallelism=parallelism,
-            integrity_check=integrity_check,
-            overwrite=overwrite,
-            progress=progress,
-        )
-        return restore(self._client, self._db.path if output is None else output, options, clock=self._clock)
-
-    def enforce_retention(self, policy: RetentionPolicy | None = None) -> tuple[FileInfo, ...]:
-        """Delete what the replica need not hold any more, and return it; local files stay.
-
-        Raises:
-            UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
-
-        """
-        policy = policy or RetentionPolicy()
-        now = self._clock.now()
-        deleted = enforce_snapshot_retention(self._client, policy, now)
-        return deleted + enforce_level_0_retention(self._client, policy, now)
-
-    def _new_monitor(self) -> Monitor:
-        monitor = Monitor(
+    def _new_task(self, scheduler: Scheduler, *, interval_s: float | None) -> Task:
+        task = Task(
+            scheduler,
             f"litestream-replica {self._db.path.name} {self.client.type}",
-            lambda: self._sync(lambda: monitor.is_stopping),
-            interval_s=self.sync_interval_s,
+            lambda: self._sync(lambda: task.is_stopping),
+            interval_s=interval_s,
+            gap_s=self.sync_interval_s,
             logger=self._db.logger,
             chance=self._chance,
+            clock=self._clock,
         )
-        return monitor
+        return task
 
     def _sync(self, is_stopping: Callable[[], bool]) -> Pos:
         target = self._db.pos().txid
@@ -274,9 +193,24 @@ class Replica:
                 raise PositionError(msg, expected=target, actual=position)
             while position < target and not is_stopping():
                 first, last = TXID(position + 1), TXID(min(position + MAX_BATCH_FILES, target))
+                if not self._db.ltx_path(0, first, first).exists():
+                    first, target = self._replace_by_snapshot(first)
+                    last = target
                 for position in upload_files(self._client, self._db, first, last, before_each=self._hold_lease):
                     self._set_txid(position)
             return Pos(position)
+
+    def _replace_by_snapshot(self, first: TXID) -> tuple[TXID, TXID]:
+        """Where the local file of a TXID is gone, upload a snapshot; return the TXIDs that are to follow it.
+
+        They are one: that of the snapshot itself, because level 0 says where a replica is.
+        """
+        name = self._db.path
+        self.logger.warning("%s: the local file of TXID %s is gone, uploading a snapshot", name, format_txid(first))
+        pos, reader = self._db.snapshot_reader()
+        with closing(reader):
+            self._client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, reader)
+        return pos.txid, pos.txid
 
     def _hold_lease(self) -> None:
         """Have the lease, if there is one; under a new one the replica may have other files than were known."""

@@ -1,22 +1,43 @@
-"""The last upload of a database that is being closed."""
+"""The last uploads of a database that is being closed."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from logging import Logger
 
 from replication.clock import Clock
 from replication.errors import ConflictError, DBNotReadyError, LitestreamError
+from replication.parallel import in_parallel
 from replication.replica import Replica
 
+DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S = 30.0
+DEFAULT_SHUTDOWN_SYNC_INTERVAL_S = 0.5
 
-def sync_last(replica: Replica, *, timeout_s: float, interval_s: float, clock: Clock, logger: Logger) -> None:
-    """Upload what is left, again and again until it is done or the time is over.
+
+def finish_replicas(
+    replicas: Sequence[Replica], *, timeout_s: float, interval_s: float, clock: Clock, logger: Logger
+) -> None:
+    """Upload what is left, to each replica again and again until it is done or the time is over, and let go of it.
 
     Raises:
-        ConflictError: another writer is at work on the replica.
-        LitestreamError: what the last try said.
+        ConflictError: another writer is at work on a replica.
+        LitestreamError: what the last try said, of the first replica that failed.
 
     """
     deadline = clock.monotonic() + timeout_s
+    finish = partial(_finish, deadline=deadline, interval_s=interval_s, clock=clock, logger=logger)
+    in_parallel([partial(finish, replica) for replica in replicas])
+
+
+def _finish(replica: Replica, *, deadline: float, interval_s: float, clock: Clock, logger: Logger) -> None:
+    replica.stop_monitor()
+    try:
+        _sync_last(replica, deadline=deadline, interval_s=interval_s, clock=clock, logger=logger)
+    finally:
+        replica.stop()
+
+
+def _sync_last(replica: Replica, *, deadline: float, interval_s: float, clock: Clock, logger: Logger) -> None:
     while True:
         try:
             replica.sync()

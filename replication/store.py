@@ -24,12 +24,13 @@ from replication.compaction_levels import (
     CompactionLevel,
     as_levels,
 )
-from replication.db import DB, DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
+from replication.db import DB
 from replication.errors import CompactionTooEarlyError, DBNotReadyError, LitestreamError, NoCompactionError, UsageError
 from replication.level_loop import LevelLoop
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
 from replication.retention import RetentionPolicy
+from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
 from replication.upkeep import Upkeep
 
 

@@ -8,6 +8,9 @@
 - `checkpointer` checkpoints, because a connection cannot while it holds the write lock itself. It also knows where the
   newest commit ends.
 
+The latter two are opened when they are needed, and closed while nobody writes to the database: a process may replicate
+thousands that rest.
+
 The tables are those of the Go program, which makes and expects the same:
 
     _litestream_seq   one row; raising it puts a frame into the WAL
@@ -61,23 +64,44 @@ class Primary:
 
         """
         self.path = path
-        self._closing: list[apsw.Connection | TappedConnection] = []
+        self.page_size = 0  # bytes
+        self._busy_timeout_s = busy_timeout_s
+        self._writer: apsw.Connection | None = None
+        self._checkpointer: apsw.Connection | None = None
+        self._is_lent = False
         try:
-            self.writer = self._connect(busy_timeout_s)
-            self._prepare()
-            self._checkpointer = self._connect(busy_timeout_s)
-            with sqlite_errors(path):  # before it has read, a connection knows nothing of the WAL
-                self._checkpointer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+            self._prepare(self.writer)
             self.tap = TappedConnection(path, busy_timeout_s=busy_timeout_s)
-            self._closing.append(self.tap)
         except BaseException:
-            self.close()
+            self.rest()
             raise
 
     def close(self) -> None:
         """Close all connections; the WAL stays as it is, so that the next start finds its place in it."""
-        while self._closing:
-            self._closing.pop().close()
+        self._is_lent = False
+        self.rest()
+        self.tap.close()
+
+    def rest(self) -> None:
+        """Close the connections that are needed only while somebody writes."""
+        checkpointer, self._checkpointer = self._checkpointer, None
+        if checkpointer is not None:
+            checkpointer.close()
+        if self._writer is not None and not self._is_lent:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    @property
+    def writer(self) -> apsw.Connection:
+        """The connection that writes."""
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def lend_writer(self) -> apsw.Connection:
+        """Return the connection that writes, which is from now on kept open for whoever asked."""
+        self._is_lent = True
+        return self.writer
 
     @contextmanager
     def barrier(self) -> Iterator[None]:
@@ -87,14 +111,15 @@ class Primary:
             PrimaryUnavailableError: somebody else held it for longer than the busy timeout.
 
         """
+        writer = self.writer
         with sqlite_errors(self.path):
-            self.writer.execute("BEGIN IMMEDIATE")
+            writer.execute("BEGIN IMMEDIATE")
         try:
             yield
         finally:
             with sqlite_errors(self.path):
-                if self.writer.in_transaction:
-                    self.writer.execute("ROLLBACK")
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
 
     def checkpoint(self, mode: int) -> CheckpointResult:
         """Checkpoint, and say how far it came.
@@ -103,6 +128,8 @@ class Primary:
             PrimaryUnavailableError: for a mode that waits, somebody was in the way for longer than the busy timeout.
 
         """
+        if self._checkpointer is None:
+            self._checkpointer = self._connect()
         with sqlite_errors(self.path):
             return CheckpointResult(*self._checkpointer.wal_checkpoint(mode=mode))
 
@@ -120,25 +147,30 @@ class Primary:
         with sqlite_errors(self.path):
             self.writer.execute(_BUMP)
 
-    def _prepare(self) -> None:
+    def _prepare(self, writer: apsw.Connection) -> None:
         with sqlite_errors(self.path):
-            mode = self.writer.pragma("journal_mode", "wal")
+            mode = writer.pragma("journal_mode", "wal")
             if mode != "wal":
                 msg = f"expected that {self.path} can be in WAL mode, got journal_mode {mode}"
                 raise UsageError(msg)
-            self.writer.execute(_TABLES)
-            self.page_size = int(self.writer.pragma("page_size"))  # bytes
+            writer.execute(_TABLES)
+            self.page_size = int(writer.pragma("page_size"))
         # Level-0 files name the salts of the WAL, so there must be one.
-        wal_path = Path(self.writer.filename_wal)
+        wal_path = Path(writer.filename_wal)
         if not wal_path.exists() or wal_path.stat().st_size < WAL_HEADER_SIZE:
             self.bump_seq()
 
-    def _connect(self, busy_timeout_s: float) -> apsw.Connection:
+    def _connect(self) -> apsw.Connection:
         with sqlite_errors(self.path):
             connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
-            self._closing.append(connection)
-            connection.set_busy_timeout(int(busy_timeout_s * 1000))
-            connection.wal_autocheckpoint(0)
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            connection.pragma("synchronous", "NORMAL")  # a checkpoint syncs all the same
+            try:
+                connection.set_busy_timeout(int(self._busy_timeout_s * 1000))
+                connection.wal_autocheckpoint(0)
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                connection.pragma("synchronous", "NORMAL")  # a checkpoint syncs all the same
+                # Before it has read, a connection knows nothing of the WAL, and would checkpoint nothing.
+                connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+            except BaseException:
+                connection.close()
+                raise
         return connection

@@ -21,6 +21,7 @@ Where SQLite or the disk fails in the midst, what was done stays done, and the n
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,7 +41,7 @@ from replication.wal.frame import WAL_FRAME_HEADER_SIZE
 from replication.wal.header import WAL_HEADER_SIZE
 from replication.wal.reader import WALReader
 
-MAX_SYNC_WAL_BYTES = 64 * 2**20
+DEFAULT_MAX_SYNC_WAL_BYTES = 64 * 2**20
 """How much of the WAL goes into one level-0 file, about: it ends at the first commit beyond."""
 
 SUMS_NAME = "sums"
@@ -56,14 +57,17 @@ class Syncer:
         files: LocalFiles,
         meta_path: str,
         *,
-        link: ReplicaLink | None,
+        links: Sequence[ReplicaLink],
+        max_wal_bytes: int,
         clock: Clock,
         logger: logging.Logger,
     ) -> None:
+        """Take the connections, the local directory, and the replicas that may tell what it has lost."""
         self._primary = primary
         self._tap = primary.tap
         self._files = files
-        self._link = link
+        self._links = links
+        self._max_wal_bytes = max_wal_bytes
         self._clock = clock
         self._logger = logger
         self.sums = PageSums(Path(meta_path, SUMS_NAME))
@@ -140,10 +144,10 @@ class Syncer:
         if roll_forward(self.sums, self._files, newest):
             return True
         self.sums.delete()
-        return (
-            self._link is not None
-            and rebuild_sums(self._link, self.sums, self._files, newest, self._logger)
+        return any(
+            rebuild_sums(link, self.sums, self._files, newest, self._logger)
             and roll_forward(self.sums, self._files, newest)
+            for link in self._links
         )
 
     def _is_here(self, position: WALPosition) -> bool:
@@ -191,8 +195,8 @@ class Syncer:
         if reader is None or end <= reader.next_offset:
             return False
         start = reader.next_offset
-        page_map = reader.page_map(min(MAX_SYNC_WAL_BYTES, end - start))
-        if page_map.max_offset != end and page_map.max_offset - start < MAX_SYNC_WAL_BYTES:
+        page_map = reader.page_map(min(self._max_wal_bytes, end - start))
+        if page_map.max_offset != end and page_map.max_offset - start < self._max_wal_bytes:
             # Just started over, so that `end` is of the old use, or by a writer that was killed before it was done.
             if reader.salts != self.position.salts:
                 return False

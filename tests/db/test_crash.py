@@ -74,8 +74,8 @@ def test_a_crash_between_two_steps_loses_nothing(tmp_path: Path, point: str, mea
         patch.setattr(where, name, fault)
         with pytest.raises(CrashError):
             db.sync()
-    assert db._primary is not None
-    db._primary.close()  # as the end of the process does: nothing is written
+    assert db._connected is not None
+    db._connected.primary.close()  # as the end of the process does: nothing is written
     commit(application, 3)
     if meanwhile == "the WAL starts over":
         truncate(application)
@@ -115,10 +115,10 @@ def test_a_frame_that_is_another_than_was_read_leads_to_a_comparison(tmp_path: P
         db.sync()
         commit(application, 2)
         db.sync()
-        assert db._syncer is not None
-        assert db._syncer._position is not None
+        assert db._connected is not None
+        assert db._connected.syncer._position is not None
         commit(application, 1)
-        db._syncer._position = replace(db._syncer._position, sums=Sums(1, 2))
+        db._connected.syncer._position = replace(db._connected.syncer._position, sums=Sums(1, 2))
         assert db.sync().txid == 3
         assert header_of(db, 3).wal_offset == 32
         assert page_counts(db, [3])[0] < 10
@@ -135,10 +135,10 @@ def test_frames_that_no_reader_can_see_yet_are_left_out(tmp_path: Path) -> None:
     application = make(path)
     with open_db(path) as db:
         db.sync()
-        assert db._primary is not None
-        seen = db._primary.committed_end()
+        assert db._connected is not None
+        seen = db._connected.primary.committed_end()
         commit(application, 2)
-        end = db._primary.committed_end()
+        end = db._connected.primary.committed_end()
         assert end > seen
         before = db.pos()
         with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +148,7 @@ def test_frames_that_no_reader_can_see_yet_are_left_out(tmp_path: Path) -> None:
             with pytest.raises(WALError, match=f"ends at byte {end + 4120}"):
                 db.sync()
             assert db.pos() == before
-        assert db._primary.committed_end() == end
+        assert db._connected.primary.committed_end() == end
         assert db.sync().txid == before.txid + 1
         assert restored(db, tmp_path) == image(application)
     application.close()
@@ -161,13 +161,12 @@ def test_a_wal_started_over_with_nothing_to_be_seen_yet_has_nothing_new(tmp_path
     with open_db(path) as db:
         db.sync()
         db.checkpoint()
-        assert db._primary is not None
-        assert db._syncer is not None
-        with db._primary.barrier():
-            db._syncer.end_read()
-            db._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-            db._syncer.begin_read()
-        seen = db._primary.committed_end()
+        assert db._connected is not None
+        with db._connected.primary.barrier():
+            db._connected.syncer.end_read()
+            db._connected.primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            db._connected.syncer.begin_read()
+        seen = db._connected.primary.committed_end()
         before, expected = db.pos(), image(application)
         commit(application, 3)
         with pytest.MonkeyPatch.context() as patch:
@@ -349,9 +348,9 @@ def test_an_error_of_the_read_transaction_is_noticed_and_the_position_proven_ane
     application = make(path)
     with open_db(path) as db:
         db.sync()
-        assert db._syncer is not None
+        assert db._connected is not None
         for _ in range(3):
-            db._syncer.end_read()  # as SQLite does after an I/O error
+            db._connected.syncer.end_read()  # as SQLite does after an I/O error
             commit(application, 2)
             application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
             commit(application, 2)

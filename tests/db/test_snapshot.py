@@ -65,19 +65,18 @@ def test_a_wal_started_over_while_a_snapshot_is_read_changes_nothing_in_it(tmp_p
         commit(application, 5)
         db.sync()
         # All frames are in the database file now, and the image names frames of the WAL all the same.
-        assert db._primary is not None
-        assert db._syncer is not None
-        with db._primary.barrier():
-            db._syncer.sync()
-            db._syncer.end_read()
-            assert db._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE).is_complete
-            db._syncer.begin_read()
+        assert db._connected is not None
+        with db._connected.primary.barrier():
+            db._connected.syncer.sync()
+            db._connected.syncer.end_read()
+            assert db._connected.primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE).is_complete
+            db._connected.syncer.begin_read()
         expected = image(application)
         readers = [db.snapshot_reader()[1] for _ in range(2)]
-        salts = db._syncer.position.salts
+        salts = db._connected.syncer.position.salts
         application.execute("UPDATE ballast SET body = randomblob(length(body))")
         db.sync()
-        assert db._syncer.position.salts != salts
+        assert db._connected.syncer.position.salts != salts
         for reader in readers:
             with reader:
                 assert decode(reader.read())[1] == expected

@@ -11,7 +11,6 @@ import pytest
 from replication.db import DB
 from replication.errors import DBNotReadyError, UsageError
 from replication.position import TXID, Pos
-from replication.sync import syncer
 from replication.sync.sqlite_errors import PrimaryCorruptError
 from tests.support.history_script import register_noise
 from tests.support.live_db import (
@@ -92,11 +91,12 @@ def test_an_open_transaction_is_left_out_until_it_commits(tmp_path: Path) -> Non
     application.close()
 
 
-def test_a_backlog_becomes_several_files_that_end_at_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncer, "MAX_SYNC_WAL_BYTES", 20 * 4120)
+def test_a_backlog_becomes_several_files_that_end_at_commits(tmp_path: Path) -> None:
     application = connect(tmp_path / "app.db")
     application.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
-    with open_db(tmp_path / "app.db") as db:
+    db = open_db(tmp_path / "app.db")
+    db.max_sync_wal_bytes = 20 * 4120
+    with db:
         first = db.sync().txid
         for number in range(60):
             application.execute("INSERT INTO item VALUES (?, randomblob(3000))", (number,))
@@ -165,13 +165,12 @@ def test_truncating_right_after_a_checkpoint_of_ours_loses_nothing_and_compares_
         for number in range(2, 8):
             db.checkpoint("TRUNCATE")
             # The WAL is fully checkpointed: it may be truncated, more than once, and started over.
-            assert db._primary is not None
-            assert db._syncer is not None
-            with db._primary.barrier():
-                db._syncer.sync()
-                db._syncer.end_read()
-                db._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
-                db._syncer.begin_read()
+            assert db._connected is not None
+            with db._connected.primary.barrier():
+                db._connected.syncer.sync()
+                db._connected.syncer.end_read()
+                db._connected.primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                db._connected.syncer.begin_read()
             for _ in range(number % 3):
                 application.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 assert db.wal_path.stat().st_size == 0

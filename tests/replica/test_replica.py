@@ -10,7 +10,8 @@ from replication.client.url import replica_client
 from replication.compaction import compact_level
 from replication.errors import TxNotAvailableError, UsageError
 from replication.position import TXID, Pos
-from replication.replica import Replica, TimeBounds
+from replication.replica import Replica
+from replication.replica_files import TimeBounds
 from replication.retention import RetentionPolicy
 from tests.replica.test_sync import write
 from tests.support.local_database import LocalStandIn

@@ -1,0 +1,109 @@
+"""A primary that is there: its connections, what reads its WAL, and what checkpoints it, opened and closed as one."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from replication.checkpoint import Checkpointer
+from replication.clock import Clock
+from replication.errors import UnavailableError
+from replication.sync.from_replica import ReplicaLink, fetch_newest
+from replication.sync.local_files import LocalFiles
+from replication.sync.primary import Primary
+from replication.sync.syncer import Syncer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectSettings:
+    """How to work with a primary."""
+
+    meta_path: Path
+    busy_timeout_s: float
+    max_sync_wal_bytes: int
+    clock: Clock
+    logger: logging.Logger
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connected:
+    """An open primary; not for several threads at once."""
+
+    file_info: os.stat_result
+    dir_info: os.stat_result
+    primary: Primary
+    syncer: Syncer
+    checkpointer: Checkpointer
+
+    @classmethod
+    def open(cls, path: Path, links: Sequence[ReplicaLink], settings: ConnectSettings) -> Self | None:
+        """Connect to the database at a path, or return None if there is none.
+
+        Raises:
+            UsageError: the database cannot be in WAL mode.
+            PrimaryUnavailableError, PrimaryDeniedError, PrimaryCorruptError: SQLite failed.
+            DeniedError, UnavailableError: no replica, or not the local directory, can be reached.
+
+        """
+        try:
+            file_info = path.stat()
+        except FileNotFoundError:
+            return None
+        dir_info = path.parent.stat()
+        files = LocalFiles(str(settings.meta_path), str(path))
+        files.prepare()
+        _fetch_newest(links, files, settings.logger)
+        primary = Primary(str(path), busy_timeout_s=settings.busy_timeout_s)
+        try:
+            syncer = Syncer(
+                primary,
+                files,
+                str(settings.meta_path),
+                links=links,
+                max_wal_bytes=settings.max_sync_wal_bytes,
+                clock=settings.clock,
+                logger=settings.logger,
+            )
+            checkpointer = Checkpointer(
+                primary,
+                syncer,
+                busy_timeout_s=settings.busy_timeout_s,
+                clock=settings.clock,
+                logger=settings.logger,
+            )
+        except BaseException:
+            primary.close()
+            raise
+        return cls(file_info, dir_info, primary, syncer, checkpointer)
+
+    def is_at(self, path: Path) -> bool:
+        """Say whether the file at a path is still the one that was opened."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (self.file_info.st_dev, self.file_info.st_ino)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.primary.close()
+
+
+def _fetch_newest(links: Sequence[ReplicaLink], files: LocalFiles, logger: logging.Logger) -> None:
+    """Catch up with the replica that is furthest ahead.
+
+    Of several replicas those that do not answer are passed over, as long as one does.
+    """
+    unavailable: UnavailableError | None = None
+    answers = 0
+    for link in links:
+        try:
+            fetch_newest(link, files, logger)
+            answers += 1
+        except UnavailableError as error:
+            logger.warning("%r does not answer: %s", link, error)
+            unavailable = error
+    if unavailable is not None and not answers:
+        raise unavailable
