@@ -1,6 +1,13 @@
 from litestream.api import connect, read_replica, register_read_replica, unregister_read_replica
+from litestream.replicate_api import replicate
 from litestream.restore_api import restore
 from litestream.vfs_entry import LitestreamVFS
+from replication.checkpoint import (
+    CHECKPOINT_MODE_FULL,
+    CHECKPOINT_MODE_PASSIVE,
+    CHECKPOINT_MODE_RESTART,
+    CHECKPOINT_MODE_TRUNCATE,
+)
 from replication.client.base import ReplicaClient
 from replication.client.endpoints import (
     is_backblaze_endpoint,
@@ -31,13 +38,40 @@ from replication.client.url_parse import (
     region_from_s3_arn,
     replica_type_from_url,
 )
+from replication.compaction_levels import (
+    DEFAULT_COMPACTION_LEVELS,
+    DEFAULT_L0_RETENTION_CHECK_INTERVAL_S,
+    DEFAULT_L0_RETENTION_S,
+    DEFAULT_RETENTION_CHECK_INTERVAL_S,
+    DEFAULT_RETENTION_S,
+    DEFAULT_SNAPSHOT_INTERVAL_S,
+    DEFAULT_SNAPSHOT_RETENTION_S,
+    CompactionLevel,
+    CompactionLevels,
+)
+from replication.db import (
+    DB,
+    DEFAULT_CHECKPOINT_INTERVAL_S,
+    DEFAULT_MIN_CHECKPOINT_PAGE_N,
+    DEFAULT_MONITOR_INTERVAL_S,
+    DEFAULT_TRUNCATE_PAGE_N,
+)
+from replication.db_paths import META_DIR_SUFFIX
+from replication.db_state import DEFAULT_BUSY_TIMEOUT_S
 from replication.errors import (
     ChecksumMismatchError,
+    CompactionTooEarlyError,
+    ConflictError,
     CorruptError,
+    DBNotReadyError,
     DeniedError,
+    LeaseError,
+    LeaseHeldError,
+    LeaseLostError,
     LitestreamError,
     LTXError,
     LTXMissingError,
+    NoCompactionError,
     NoSnapshotsError,
     PositionError,
     PrevFrameMismatchError,
@@ -49,13 +83,19 @@ from replication.errors import (
     UsageError,
     WALError,
 )
+from replication.lease import Lease
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
 from replication.ltx.name import ltx_dir, ltx_file_path, ltx_level_dir
 from replication.position import TXID, Pos, format_txid, parse_txid
+from replication.replica import DEFAULT_SYNC_INTERVAL_S, Replica
+from replication.replica_files import TimeBounds
 from replication.restore.options import DEFAULT_RESTORE_PARALLELISM, RestoreResult
 from replication.restore.points import RestorePoint
 from replication.restore.source import calc_restore_plan
+from replication.retention import RetentionPolicy
+from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
+from replication.store import Store
 from replication.wal.checksum import checksum, wal_checksum
 from replication.wal.frame import WAL_FRAME_HEADER_CHECKSUM_OFFSET, WAL_FRAME_HEADER_SIZE
 from replication.wal.header import WAL_HEADER_CHECKSUM_OFFSET, WAL_HEADER_SIZE
@@ -66,10 +106,31 @@ from vfs.uri import DEFAULT_CACHE_SIZE, DEFAULT_POLL_INTERVAL_S
 VFS: LitestreamVFS
 
 __all__ = [
+    "CHECKPOINT_MODE_FULL",
+    "CHECKPOINT_MODE_PASSIVE",
+    "CHECKPOINT_MODE_RESTART",
+    "CHECKPOINT_MODE_TRUNCATE",
+    "DB",
+    "DEFAULT_BUSY_TIMEOUT_S",
     "DEFAULT_CACHE_SIZE",
+    "DEFAULT_CHECKPOINT_INTERVAL_S",
+    "DEFAULT_COMPACTION_LEVELS",
     "DEFAULT_ESTIMATED_PAGE_INDEX_SIZE",
+    "DEFAULT_L0_RETENTION_CHECK_INTERVAL_S",
+    "DEFAULT_L0_RETENTION_S",
+    "DEFAULT_MIN_CHECKPOINT_PAGE_N",
+    "DEFAULT_MONITOR_INTERVAL_S",
     "DEFAULT_POLL_INTERVAL_S",
     "DEFAULT_RESTORE_PARALLELISM",
+    "DEFAULT_RETENTION_CHECK_INTERVAL_S",
+    "DEFAULT_RETENTION_S",
+    "DEFAULT_SHUTDOWN_SYNC_INTERVAL_S",
+    "DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S",
+    "DEFAULT_SNAPSHOT_INTERVAL_S",
+    "DEFAULT_SNAPSHOT_RETENTION_S",
+    "DEFAULT_SYNC_INTERVAL_S",
+    "DEFAULT_TRUNCATE_PAGE_N",
+    "META_DIR_SUFFIX",
     "SNAPSHOT_LEVEL",
     "TXID",
     "VFS",
@@ -78,27 +139,41 @@ __all__ = [
     "WAL_HEADER_CHECKSUM_OFFSET",
     "WAL_HEADER_SIZE",
     "ChecksumMismatchError",
+    "CompactionLevel",
+    "CompactionLevels",
+    "CompactionTooEarlyError",
+    "ConflictError",
     "CorruptError",
+    "DBNotReadyError",
     "DeniedError",
     "FileInfo",
     "FileReplicaClient",
     "LTXError",
     "LTXMissingError",
+    "Lease",
+    "LeaseError",
+    "LeaseHeldError",
+    "LeaseLostError",
     "LitestreamError",
     "MemoryReplicaClient",
+    "NoCompactionError",
     "NoSnapshotsError",
     "Pos",
     "PositionError",
     "PrevFrameMismatchError",
     "ReadReplica",
+    "Replica",
     "ReplicaClient",
     "ReplicaURL",
     "RestorePoint",
     "RestoreResult",
+    "RetentionPolicy",
     "S3ReplicaClient",
     "SnapshotGoneError",
     "StaleError",
+    "Store",
     "ThrottledError",
+    "TimeBounds",
     "TxNotAvailableError",
     "UnavailableError",
     "UsageError",
@@ -133,6 +208,7 @@ __all__ = [
     "register_replica_client",
     "replica_client",
     "replica_type_from_url",
+    "replicate",
     "restore",
     "unregister_read_replica",
     "wal_checksum",

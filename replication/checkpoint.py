@@ -142,11 +142,14 @@ class Checkpointer:
                 result = self._copy(waits=mode != CHECKPOINT_MODE_PASSIVE)
             finally:
                 self._syncer.begin_read()
+        was_blocked = self._blocked_pages > 0
         self._blocked_pages = 0 if result.is_complete else wal_pages
         if not result.is_complete:
-            self._logger.info(
-                "%s checkpoint ended at frame %d of %d: a reader of the database is in the way",
+            self._logger.log(
+                logging.WARNING if was_blocked else logging.INFO,  # once may be a long query, and no harm
+                "%s checkpoint of %s ended at frame %d of %d: a reader of the database is in the way, so the WAL grows",
                 mode,
+                self._primary.path,
                 result.checkpointed_frames,
                 result.wal_frames,
             )

@@ -25,9 +25,12 @@ import os
 from pathlib import Path
 from typing import Self
 
+import apsw
+
 from replication.background import Background
 from replication.checkpoint import CHECKPOINT_MODE_PASSIVE, parse_checkpoint_mode
 from replication.clock import SYSTEM_CLOCK, Clock
+from replication.commit_hook import CommitHook, database_path
 from replication.db_state import DBState
 from replication.errors import UsageError
 from replication.parallel import in_parallel
@@ -69,6 +72,7 @@ class DB(DBState):
         self._background: Background | None = None  # guarded by _lock
         self._owns_background = False  # guarded by _lock
         self._task: Task | None = None  # guarded by _lock
+        self._hooks: list[CommitHook] = []  # guarded by _lock
 
     def __repr__(self) -> str:
         state = "open" if self._is_open else "closed"
@@ -148,10 +152,13 @@ class DB(DBState):
             was_open, self._is_open = self._is_open, False
             background, self._background = self._background, None
             task, self._task = self._task, None
+            hooks, self._hooks = self._hooks, []
             owns_background, self._owns_background = self._owns_background, False
         if not was_open or background is None:
             return
         background.unwatch(self)
+        for hook in hooks:
+            hook.close()
         if task is not None:
             task.stop()
         try:
@@ -178,6 +185,23 @@ class DB(DBState):
         is_same = seen is not None and seen == WALState.look(self._wal_name)
         if not is_same or self._clock.monotonic() >= self._due_at:
             self.wake()
+
+    def wake_on_commit(self, connection: apsw.Connection) -> None:
+        """Be woken by the commits of a connection in this process, until the database is closed.
+
+        The connection no longer checkpoints by itself, for that passes to the `DB`.
+
+        Raises:
+            UsageError: it is a connection to another database, or cannot write.
+
+        """
+        path = database_path(connection)
+        if not self._path.samefile(path):
+            msg = f"expected a connection to {self._path}, got one to {path}"
+            raise UsageError(msg)
+        with self._lock:
+            self._check_open()
+            self._hooks.append(CommitHook(connection, self.wake))
 
     def wake(self) -> None:
         """Have the database synced soon: somebody has committed."""

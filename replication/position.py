@@ -16,6 +16,7 @@ TXID = NewType("TXID", int)
 Pgno = NewType("Pgno", int)
 
 NO_TXID = TXID(0)  # before the first transaction
+MAX_TXID = TXID(2**64 - 1)
 
 _PENDING_BYTE = 0x40000000  # sqlite.org/fileformat.html#the_lock_byte_page
 _TXID_TEXT = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")

@@ -153,15 +153,20 @@ class Replica(ReplicaFiles):
             scheduler.close(wait=wait)
 
     def stop(self, *, hard: bool = False) -> None:
-        """Stop syncing, after the current batch, and let go of the lease; a hard stop waits for nothing.
+        """Stop syncing, after the current batch, let go of the lease and of connections; a hard stop waits for nothing.
 
         Raises:
             DeniedError, UnavailableError: the lease could not be let go of; it expires by itself.
 
         """
         self.stop_monitor(wait=not hard)
-        if self._lease is not None and not hard:
-            self._lease.release()
+        if hard:
+            return
+        try:
+            if self._lease is not None:
+                self._lease.release()
+        finally:
+            self.client.close()
 
     def _new_task(self, scheduler: Scheduler, *, interval_s: float | None) -> Task:
         task = Task(

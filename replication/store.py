@@ -1,7 +1,8 @@
 """Several databases, and the work in the background that keeps their replicas small.
 
-Each level has a thread that goes through all databases at the level's instants; another deletes from level 0. What
-fails for one database is logged, and does not keep the others from their turn; it is tried again at the next instant.
+All databases share a few threads (`replication.background`), and none has one of its own. Each level has a thread that
+goes through all replicas at the level's instants, several at once; another deletes from level 0. What fails for one
+replica is logged, and does not keep the others from their turn; it is tried again at the next instant.
 
 Source: litestream 0.5.17, store.go.
 """
@@ -10,10 +11,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from replication.background import Background
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.compaction_levels import (
     DEFAULT_COMPACTION_LEVELS,
@@ -29,13 +32,19 @@ from replication.errors import CompactionTooEarlyError, DBNotReadyError, Litestr
 from replication.level_loop import LevelLoop
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
+from replication.parallel import in_parallel
+from replication.position import MAX_TXID, NO_TXID, Pos
+from replication.replica import Replica
 from replication.retention import RetentionPolicy
 from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
 from replication.upkeep import Upkeep
 
+MAX_UPKEEP_THREADS = 4
+"""How many replicas are compacted, or cleaned up, at once."""
+
 
 class Store:
-    """Databases with a replica each; its settings are attributes, to be changed before `open`."""
+    """Databases with their replicas; its settings are attributes, to be changed before `open`."""
 
     def __init__(
         self,
@@ -63,10 +72,11 @@ class Store:
         self._clock = clock
         self._lock = threading.RLock()
         self._dbs: dict[Path, DB] = {}  # guarded by _lock
-        self._upkeeps: dict[Path, Upkeep] = {}  # guarded by _lock
+        self._upkeeps: dict[Replica, Upkeep] = {}  # guarded by _lock
         self._is_open = False  # guarded by _lock
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []  # guarded by _lock
+        self._background: Background | None = None  # guarded by _lock; there while the store is open
         for db in dbs:
             self.add_db(db)
 
@@ -76,7 +86,10 @@ class Store:
             return f"<Store {state} dbs={len(self._dbs)} levels={self.levels.max_level()}>"
 
     def __enter__(self) -> Self:
-        self.open()
+        """Open the store, unless it is open already, as one that `replicate` returned is."""
+        with self._lock:
+            if not self._is_open:
+                self.open()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -94,14 +107,15 @@ class Store:
             if self._is_open:
                 msg = "the store is open already"
                 raise UsageError(msg)
+            self._background = Background(self.logger, clock=self._clock)
             opened: list[DB] = []
             try:
                 for db in self._dbs.values():
                     self._open_db(db)
                     opened.append(db)
             except BaseException:
-                for db in opened:
-                    db.close()
+                in_parallel([db.close for db in opened])
+                self._background.close()
                 raise
             self._is_open = True
             self._stopped = threading.Event()
@@ -117,20 +131,41 @@ class Store:
 
         """
         with self._lock:
-            was_open, self._is_open = self._is_open, False
+            self._is_open = False
             threads, self._threads = self._threads, []
-            dbs = list(self._dbs.values())
+            background, self._background = self._background, None
+            dbs = self.dbs()
             self._stopped.set()
         for thread in threads:
             thread.join()
-        errors: list[LitestreamError] = []
-        for db in dbs if was_open else []:
+        if background is not None:
             try:
-                db.close()
-            except LitestreamError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+                in_parallel([db.close for db in dbs])
+            finally:
+                background.close()
+
+    def sync(self, path: str | os.PathLike[str] | None = None) -> Pos:
+        """Sync a database and upload to all of its replicas; what was committed before this call is stored then.
+
+        Without a path this is done for all databases, several at once.
+
+        Returns:
+            The position of the database. Where there are several or none, and no path, they have none in common: zero.
+
+        Raises:
+            UsageError: there is no database of that path, or the store is not open.
+            LitestreamError: as `DB.sync_and_wait`, of the first that failed.
+
+        """
+        with self._lock:
+            if not self._is_open:
+                msg = "expected an open store, call open() first"
+                raise UsageError(msg)
+            dbs = self.dbs() if path is None else [self._find(path)]
+        if len(dbs) == 1:
+            return dbs[0].sync_and_wait()
+        in_parallel([db.sync_and_wait for db in dbs])
+        return Pos(NO_TXID)
 
     def dbs(self) -> list[DB]:
         """Return the databases, sorted by path."""
@@ -159,15 +194,20 @@ class Store:
 
         """
         with self._lock:
-            found = Path(path).absolute()
-            db = self._dbs.pop(found, None)
-            self._upkeeps.pop(found, None)
+            db = self._dbs.pop(Path(path).absolute(), None)
             is_open = self._is_open
-        if db is not None and is_open:
-            db.close()
+        if db is None:
+            return
+        try:
+            if is_open:
+                db.close()
+        finally:
+            with self._lock:
+                for replica in db.replicas:
+                    self._upkeeps.pop(replica, None)
 
-    def compact_db(self, db: DB, level: CompactionLevel) -> FileInfo:
-        """Compact a database's replica into a level, or take a snapshot if it is theirs.
+    def compact_db(self, db: DB, level: CompactionLevel, *, replica: Replica | None = None) -> FileInfo:
+        """Compact a replica of a database, the first if none is named, into a level; or take a snapshot.
 
         Raises:
             CompactionTooEarlyError: that was done in the current interval already.
@@ -176,25 +216,29 @@ class Store:
             LitestreamError: as `compact_level` and `write_snapshot`.
 
         """
-        return self._upkeep(db).compact(level)
+        return self._upkeep(db, replica).compact(level)
 
-    def enforce_snapshot_retention(self, db: DB) -> tuple[FileInfo, ...]:
-        """Delete a database's old snapshots, and what its levels hold before them.
+    def enforce_snapshot_retention(self, db: DB, *, replica: Replica | None = None) -> tuple[FileInfo, ...]:
+        """Delete a replica's old snapshots, and what its levels hold before them; of the first if none is named.
 
         Raises:
             LitestreamError: as `enforce_snapshot_retention`.
 
         """
-        return self._upkeep(db).enforce_snapshot_retention(self._policy())
+        return self._upkeep(db, replica).enforce_snapshot_retention(self._policy())
 
-    def enforce_l0_retention(self, db: DB) -> tuple[FileInfo, ...]:
-        """Delete a database's old files of level 0, in the replica and then locally.
+    def enforce_l0_retention(self, db: DB, *, replica: Replica | None = None) -> tuple[FileInfo, ...]:
+        """Delete old files of level 0, in a replica, the first if none is named, and then locally.
+
+        Local files stay as long as any replica of the database may need them.
 
         Raises:
             LitestreamError: as `enforce_level_0_retention`.
 
         """
-        return self._upkeep(db).enforce_level_0_retention(self._policy())
+        upkeep = self._upkeep(db, replica)
+        others = [self._upkeep(db, other).held for other in db.replicas if other is not upkeep.replica]
+        return upkeep.enforce_level_0_retention(self._policy(), held_elsewhere=min(others, default=MAX_TXID))
 
     def snapshot_level(self) -> CompactionLevel:
         """Return the level of the snapshots, with their interval."""
@@ -222,18 +266,30 @@ class Store:
                 db.shutdown_sync_interval_s = seconds
 
     def _open_db(self, db: DB) -> None:
+        """Open a database on the store's threads, as the holder of _lock."""
         db.shutdown_sync_timeout_s = self.shutdown_sync_timeout_s
         db.shutdown_sync_interval_s = self.shutdown_sync_interval_s
-        db.open()
+        if self._background is not None:
+            db.open_with(self._background)
 
-    def _upkeep(self, db: DB) -> Upkeep:
-        if db.replica is None:
-            msg = f"{db.path} has no replica"
+    def _find(self, path: str | os.PathLike[str]) -> DB:
+        """Return the database of a path, as the holder of _lock."""
+        db = self._dbs.get(Path(path).absolute())
+        if db is None:
+            known = ", ".join(str(path) for path in sorted(self._dbs)) or "none"
+            msg = f"expected the path of a database of this store ({known}), got {os.fspath(path)}"
+            raise UsageError(msg)
+        return db
+
+    def _upkeep(self, db: DB, replica: Replica | None) -> Upkeep:
+        replica = replica or db.replica
+        if replica is None or replica not in db.replicas:
+            msg = f"{db.path} has no {'replica' if replica is None else f'such replica: {replica!r}'}"
             raise UsageError(msg)
         with self._lock:
-            upkeep = self._upkeeps.get(db.path)
-            if upkeep is None or upkeep.replica is not db.replica:
-                upkeep = self._upkeeps[db.path] = Upkeep(db.replica, clock=self._clock)
+            upkeep = self._upkeeps.get(replica)
+            if upkeep is None:
+                upkeep = self._upkeeps[replica] = Upkeep(replica, clock=self._clock)
             return upkeep
 
     def _policy(self) -> RetentionPolicy:
@@ -256,38 +312,42 @@ class Store:
             ).run
         return [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
 
-    def _catch_up(self, level: CompactionLevel, db: DB) -> None:
+    def _catch_up(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
         """Compact if an interval was missed while nobody was there."""
-        if self._upkeep(db).is_behind(level):
-            self._compact(level, db)
+        if self._upkeep(db, replica).is_behind(level):
+            self._compact(level, db, replica)
 
-    def _compact(self, level: CompactionLevel, db: DB) -> None:
-        self.compact_db(db, level)
+    def _compact(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
+        self.compact_db(db, level, replica=replica)
         if level.level == 1:
-            self.enforce_l0_retention(db)
+            self.enforce_l0_retention(db, replica=replica)
         elif level.level == SNAPSHOT_LEVEL:
-            self.enforce_snapshot_retention(db)
+            self.enforce_snapshot_retention(db, replica=replica)
 
     def _run_l0_retention(self) -> None:
         stopped = self._stopped
         while not stopped.wait(self.l0_retention_check_interval_s):
-            self._each("level 0 retention", self.enforce_l0_retention)
+            self._each("level 0 retention", lambda db, replica: self.enforce_l0_retention(db, replica=replica))
 
-    def _each(self, what: str, task: Callable[[DB], object]) -> bool:
-        """Do something for each database with a replica, and say whether all of them were ready."""
-        all_ready = True
-        for db in self.dbs():
-            if self._stopped.is_set():
-                break  # a stopped store is not to begin another upload
-            try:
-                if db.replica is not None:
-                    task(db)
-            except (NoCompactionError, CompactionTooEarlyError):
-                continue
-            except DBNotReadyError:
-                all_ready = False
-            except LitestreamError as error:
-                self.logger.warning("%s of %s failed: %s", what, db.path.name, error)
-            except Exception:
-                self.logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
-        return all_ready
+    def _each(self, what: str, task: Callable[[DB, Replica], object]) -> bool:
+        """Do something for each replica, several at once, and say whether all of them were ready."""
+        pairs = [(db, replica) for db in self.dbs() for replica in db.replicas]
+        if not pairs:
+            return True
+        with ThreadPoolExecutor(min(len(pairs), MAX_UPKEEP_THREADS), "litestream-upkeep") as pool:
+            return all([*pool.map(lambda pair: self._try(what, task, *pair), pairs)])
+
+    def _try(self, what: str, task: Callable[[DB, Replica], object], db: DB, replica: Replica) -> bool:
+        """Do something for one replica, and say whether it was ready."""
+        try:
+            if not self._stopped.is_set():  # a stopped store is not to begin another upload
+                task(db, replica)
+        except (NoCompactionError, CompactionTooEarlyError):
+            return True
+        except DBNotReadyError:
+            return False
+        except LitestreamError as error:
+            self.logger.warning("%s of %s failed: %s", what, db.path.name, error)
+        except Exception:
+            self.logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
+        return True

@@ -8,7 +8,6 @@ import threading
 from dataclasses import replace
 from functools import partial
 
-from replication.client.retry import RetryingClient
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.compaction import check_due, compact_level, newest_file, write_snapshot
 from replication.compaction_levels import CompactionLevel
@@ -16,7 +15,7 @@ from replication.errors import DBNotReadyError, NoCompactionError
 from replication.levels import SNAPSHOT_LEVEL
 from replication.local import open_local
 from replication.ltx.file_info import FileInfo
-from replication.position import NO_TXID, TXID, format_txid
+from replication.position import MAX_TXID, NO_TXID, TXID, format_txid
 from replication.replica import Replica
 from replication.retention import (
     RetentionPolicy,
@@ -34,9 +33,8 @@ class Upkeep:
 
     def __init__(self, replica: Replica, *, clock: Clock = SYSTEM_CLOCK) -> None:
         """Take a replica; nothing is asked yet."""
-        client = replica.client
         self.replica = replica
-        self._client = client if isinstance(client, RetryingClient) else RetryingClient(client)
+        self._client = replica.retrying_client
         self._clock = clock
         self._lock = threading.Lock()
         self._newest: dict[int, FileInfo] = {}  # guarded by _lock; by level, as far as known
@@ -96,8 +94,19 @@ class Upkeep:
         """
         return enforce_snapshot_retention(self._client, policy, self._clock.now())
 
-    def enforce_level_0_retention(self, policy: RetentionPolicy) -> tuple[FileInfo, ...]:
+    @property
+    def held(self) -> TXID:
+        """The last TXID that level 1 is known to hold."""
+        return self._known(1, NO_TXID)
+
+    def enforce_level_0_retention(
+        self, policy: RetentionPolicy, *, held_elsewhere: TXID = MAX_TXID
+    ) -> tuple[FileInfo, ...]:
         """Delete old files of level 0, the replica's and then the local ones, and return the former.
+
+        Args:
+            policy: how long they are kept.
+            held_elsewhere: the last TXID that level 1 of every other replica of the database holds.
 
         Raises:
             UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
@@ -112,9 +121,10 @@ class Upkeep:
         deleted = enforce_level_0_retention(self._client, policy, now)
         if level_1 is None:
             return deleted
-        enforce_local_retention(self.replica.db, policy, now, held=level_1.max_txid)
+        held = min(level_1.max_txid, held_elsewhere)
+        enforce_local_retention(self.replica.db, policy, now, held=held)
         is_old = (now - level_1.created_at).total_seconds() > policy.l0_retention_s
-        if is_old and level_1.max_txid >= position:
+        if is_old and held >= position:
             with self._lock:
                 self._settled = position
         return deleted

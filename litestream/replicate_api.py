@@ -1,0 +1,123 @@
+"""The function that replicates a database: `replicate`."""
+
+import os
+from collections.abc import Iterable
+from logging import Logger
+from typing import cast
+
+import apsw
+
+from replication.client.base import ReplicaClient
+from replication.client.url import replica_client
+from replication.commit_hook import database_path
+from replication.compaction_levels import (
+    DEFAULT_COMPACTION_LEVELS,
+    DEFAULT_L0_RETENTION_CHECK_INTERVAL_S,
+    DEFAULT_L0_RETENTION_S,
+    DEFAULT_SNAPSHOT_INTERVAL_S,
+    DEFAULT_SNAPSHOT_RETENTION_S,
+    CompactionLevel,
+)
+from replication.db import (
+    DB,
+    DEFAULT_CHECKPOINT_INTERVAL_S,
+    DEFAULT_MIN_CHECKPOINT_PAGE_N,
+    DEFAULT_MONITOR_INTERVAL_S,
+    DEFAULT_TRUNCATE_PAGE_N,
+)
+from replication.db_state import DEFAULT_BUSY_TIMEOUT_S
+from replication.errors import UsageError
+from replication.replica import DEFAULT_SYNC_INTERVAL_S, Replica
+from replication.store import Store
+
+
+def replicate(
+    source: str | os.PathLike[str] | apsw.Connection,
+    *replicas: str | ReplicaClient,
+    levels: Iterable[CompactionLevel] = DEFAULT_COMPACTION_LEVELS,
+    meta_path: str | os.PathLike[str] | None = None,
+    monitor_interval_s: float = DEFAULT_MONITOR_INTERVAL_S,
+    sync_interval_s: float | None = None,
+    checkpoint_interval_s: float = DEFAULT_CHECKPOINT_INTERVAL_S,
+    min_checkpoint_page_n: int = DEFAULT_MIN_CHECKPOINT_PAGE_N,
+    truncate_page_n: int = DEFAULT_TRUNCATE_PAGE_N,
+    busy_timeout_s: float = DEFAULT_BUSY_TIMEOUT_S,
+    snapshot_interval_s: float = DEFAULT_SNAPSHOT_INTERVAL_S,
+    snapshot_retention_s: float = DEFAULT_SNAPSHOT_RETENTION_S,
+    l0_retention_s: float = DEFAULT_L0_RETENTION_S,
+    l0_retention_check_interval_s: float = DEFAULT_L0_RETENTION_CHECK_INTERVAL_S,
+    retention_enabled: bool = True,
+    lease: bool = True,
+    logger: Logger | None = None,
+) -> Store:
+    """Replicate a database, in the background, until the store that is returned is closed.
+
+    Given by path, the database is looked at every `monitor_interval_s`; it need not exist yet. Given by a connection,
+    the connection's commits are heard of at once. `Store.sync` returns when everything committed before it is stored.
+
+    Args:
+        source: the path of the database, or a connection that writes to it.
+        replicas: one URL such as `s3://bucket/path` or `file:///path`, or a client, or several: each gets everything.
+        levels: how often the files of a level are merged into the next.
+        meta_path: the directory of the local state; beside the database if not given.
+        monitor_interval_s: seconds between two looks for commits; 0 for none, and then nothing happens by itself.
+        sync_interval_s: seconds from one upload to the next at the least; if not given none for replicas on this
+            machine, and one for others, where each upload costs.
+        checkpoint_interval_s: seconds from one checkpoint to the next; 0 for none because of time alone.
+        min_checkpoint_page_n: pages of the WAL that are checkpointed without waiting for anybody.
+        truncate_page_n: pages of the WAL that are checkpointed even if readers have to be waited for; 0 for never.
+        busy_timeout_s: seconds to wait for other connections to the database.
+        snapshot_interval_s: seconds from one snapshot to the next.
+        snapshot_retention_s: seconds that snapshots, and what follows them, are kept.
+        l0_retention_s: seconds that files of level 0 are kept after they were merged.
+        l0_retention_check_interval_s: seconds between two looks for those to delete.
+        retention_enabled: whether old files are deleted from the replicas.
+        lease: whether other writers are kept away from the replicas, where the storage allows.
+        logger: where the background tells of itself; `litestream.replication` if not given.
+
+    Raises:
+        UsageError: there is no replica, a URL is none of a replica, or the connection is to no file or cannot write.
+        DeniedError, UnavailableError: the directory of the local state cannot be used.
+
+    """
+    if not replicas:
+        msg = "expected the URL of a replica, or several, after the database"
+        raise UsageError(msg)
+    connection = source if isinstance(source, apsw.Connection) else None
+    path = database_path(connection) if connection else cast("str | os.PathLike[str]", source)
+    clients = [replica_client(replica) if isinstance(replica, str) else replica for replica in replicas]
+    db = DB(path)
+    db.monitor_interval_s = monitor_interval_s
+    db.checkpoint_interval_s = checkpoint_interval_s
+    db.min_checkpoint_page_n = min_checkpoint_page_n
+    db.truncate_page_n = truncate_page_n
+    db.busy_timeout_s = busy_timeout_s
+    db.l0_retention_s = l0_retention_s
+    db.replicas = [
+        Replica(db, client, sync_interval_s=_upload_interval_s(client, sync_interval_s), lease=lease)
+        for client in clients
+    ]
+    if meta_path is not None:
+        db.set_meta_path(meta_path)
+    store = Store([db], levels)
+    store.snapshot_interval_s = snapshot_interval_s
+    store.snapshot_retention_s = snapshot_retention_s
+    store.l0_retention_s = l0_retention_s
+    store.l0_retention_check_interval_s = l0_retention_check_interval_s
+    store.retention_enabled = retention_enabled
+    if logger is not None:
+        db.logger = store.logger = logger
+    store.open()
+    if connection is not None:
+        try:
+            db.wake_on_commit(connection)
+        except BaseException:
+            store.close()
+            raise
+    return store
+
+
+def _upload_interval_s(client: ReplicaClient, given: float | None) -> float:
+    if given is not None:
+        return given
+    return 0.0 if client.is_local else DEFAULT_SYNC_INTERVAL_S
