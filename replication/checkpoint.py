@@ -103,7 +103,7 @@ class Checkpointer:
         self._blocked_pages = 0
 
     def run_if_due(self, settings: CheckpointSettings) -> None:
-        """Checkpoint if one is due; a busy database is left alone until the next time."""
+        """Checkpoint if one is due, and rest; a busy database is left alone until the next time."""
         mode = choose_checkpoint(
             settings,
             wal_pages=self._syncer.wal_page_count,
@@ -117,6 +117,8 @@ class Checkpointer:
             self.run(mode)
         except PrimaryUnavailableError as error:
             self._logger.info("no %s checkpoint this time: %s", mode, error)
+        else:
+            self._primary.rest()
 
     def due_at(self, settings: CheckpointSettings) -> float:
         """Return when, by the monotonic clock, the passing of time alone makes a checkpoint due; infinity if never."""

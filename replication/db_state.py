@@ -149,10 +149,11 @@ class DBState(DBLevels):
             if self._connected is not None and not self._connected.is_at(self._path):
                 self.logger.warning("%s was replaced by another file, or deleted", self._path)
                 self._disconnect()
+            is_new = self._connected is None
             if self._connected is None:
                 self._connected = Connected.open(self._path, self.replicas, self._connect_settings())
-            if self._connected is not None and not self._connected.syncer.sync():
-                self._connected.primary.rest()  # nobody writes just now
+            if self._connected is not None and (not self._connected.syncer.sync() or is_new):
+                self._connected.primary.rest()  # nobody writes just now, as far as is known
             if before.is_settled(self._clock.now()):
                 self._seen = before
         finally:

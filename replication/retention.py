@@ -110,10 +110,12 @@ def expired_local(files: Sequence[FileInfo], *, held: TXID, before: datetime) ->
     return tuple(takewhile(lambda info: info.created_at <= before and info.max_txid <= held, files[:-1]))
 
 
-def enforce_level_0_retention(client: ReplicaClient, policy: RetentionPolicy, now: datetime) -> tuple[FileInfo, ...]:
+def enforce_level_0_retention(
+    client: ReplicaClient, policy: RetentionPolicy, now: datetime, *, files: Sequence[FileInfo] | None = None
+) -> tuple[FileInfo, ...]:
     """Delete the files of level 0 that are old and held elsewhere, and return them.
 
-    A replica where nothing is old costs one listing.
+    A replica where nothing is old costs one listing, or none if the caller gives the `files` of level 0.
 
     Raises:
         UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
@@ -122,7 +124,8 @@ def enforce_level_0_retention(client: ReplicaClient, policy: RetentionPolicy, no
     if not policy.delete_remote:
         return ()
     before = now - timedelta(seconds=policy.l0_retention_s)
-    files = list(client.ltx_files(0))
+    if files is None:
+        files = list(client.ltx_files(0))
     if len(files) <= 1 or files[0].created_at > before:
         return ()
     level_1 = list(client.ltx_files(1))

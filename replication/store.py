@@ -1,8 +1,7 @@
 """Several databases, and the work in the background that keeps their replicas small.
 
-All databases share a few threads (`replication.background`), and none has one of its own. Each level has a thread that
-goes through all replicas at the level's instants, several at once; another deletes from level 0. What fails for one
-replica is logged, and does not keep the others from their turn; it is tried again at the next instant.
+All databases share a few threads, and none has one of its own: some sync and upload (`replication.background`), others
+compact and delete (`replication.upkeep_threads`).
 
 Source: litestream 0.5.17, store.go.
 """
@@ -10,9 +9,7 @@ Source: litestream 0.5.17, store.go.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -28,8 +25,7 @@ from replication.compaction_levels import (
     as_levels,
 )
 from replication.db import DB
-from replication.errors import CompactionTooEarlyError, DBNotReadyError, LitestreamError, NoCompactionError, UsageError
-from replication.level_loop import LevelLoop
+from replication.errors import UsageError
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
 from replication.parallel import in_parallel
@@ -38,9 +34,7 @@ from replication.replica import Replica
 from replication.retention import RetentionPolicy
 from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
 from replication.upkeep import Upkeep
-
-MAX_UPKEEP_THREADS = 4
-"""How many replicas are compacted, or cleaned up, at once."""
+from replication.upkeep_threads import UpkeepThreads
 
 
 class Store:
@@ -74,8 +68,7 @@ class Store:
         self._dbs: dict[Path, DB] = {}  # guarded by _lock
         self._upkeeps: dict[Replica, Upkeep] = {}  # guarded by _lock
         self._is_open = False  # guarded by _lock
-        self._stopped = threading.Event()
-        self._threads: list[threading.Thread] = []  # guarded by _lock
+        self._upkeep_threads: UpkeepThreads | None = None  # guarded by _lock; there while the store is open
         self._background: Background | None = None  # guarded by _lock; there while the store is open
         for db in dbs:
             self.add_db(db)
@@ -118,10 +111,8 @@ class Store:
                 self._background.close()
                 raise
             self._is_open = True
-            self._stopped = threading.Event()
-            self._threads = self._new_threads() if self.compaction_monitor_enabled else []
-            for thread in self._threads:
-                thread.start()
+            if self.compaction_monitor_enabled:
+                self._upkeep_threads = UpkeepThreads(self, [*self.levels[1:], self.snapshot_level()], clock=self._clock)
 
     def close(self) -> None:
         """End the work in the background, and close all databases, each of them synced once more.
@@ -132,12 +123,11 @@ class Store:
         """
         with self._lock:
             self._is_open = False
-            threads, self._threads = self._threads, []
+            upkeep_threads, self._upkeep_threads = self._upkeep_threads, None
             background, self._background = self._background, None
             dbs = self.dbs()
-            self._stopped.set()
-        for thread in threads:
-            thread.join()
+        if upkeep_threads is not None:
+            upkeep_threads.close()
         if background is not None:
             try:
                 in_parallel([db.close for db in dbs])
@@ -217,6 +207,15 @@ class Store:
 
         """
         return self._upkeep(db, replica).compact(level)
+
+    def is_behind(self, db: DB, level: CompactionLevel, *, replica: Replica | None = None) -> bool:
+        """Say whether a level of a replica, the first if none is named, missed an interval while nobody was there.
+
+        Raises:
+            LitestreamError: as `Upkeep.is_behind`.
+
+        """
+        return self._upkeep(db, replica).is_behind(level)
 
     def enforce_snapshot_retention(self, db: DB, *, replica: Replica | None = None) -> tuple[FileInfo, ...]:
         """Delete a replica's old snapshots, and what its levels hold before them; of the first if none is named.
@@ -298,56 +297,3 @@ class Store:
             snapshot_retention_s=self.snapshot_retention_s,
             delete_remote=self.retention_enabled,
         )
-
-    def _new_threads(self) -> list[threading.Thread]:
-        loops: dict[str, Callable[[], None]] = {"litestream-store level 0 retention": self._run_l0_retention}
-        for level in [*self.levels[1:], self.snapshot_level()]:
-            what = f"level {level.level}"
-            loops[f"litestream-store {what}"] = LevelLoop(
-                level,
-                catch_up=partial(self._each, what, partial(self._catch_up, level)),
-                compact=partial(self._each, what, partial(self._compact, level)),
-                stopped=self._stopped,
-                clock=self._clock,
-            ).run
-        return [threading.Thread(target=run, name=name, daemon=True) for name, run in loops.items()]
-
-    def _catch_up(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
-        """Compact if an interval was missed while nobody was there."""
-        if self._upkeep(db, replica).is_behind(level):
-            self._compact(level, db, replica)
-
-    def _compact(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
-        self.compact_db(db, level, replica=replica)
-        if level.level == 1:
-            self.enforce_l0_retention(db, replica=replica)
-        elif level.level == SNAPSHOT_LEVEL:
-            self.enforce_snapshot_retention(db, replica=replica)
-
-    def _run_l0_retention(self) -> None:
-        stopped = self._stopped
-        while not stopped.wait(self.l0_retention_check_interval_s):
-            self._each("level 0 retention", lambda db, replica: self.enforce_l0_retention(db, replica=replica))
-
-    def _each(self, what: str, task: Callable[[DB, Replica], object]) -> bool:
-        """Do something for each replica, several at once, and say whether all of them were ready."""
-        pairs = [(db, replica) for db in self.dbs() for replica in db.replicas]
-        if not pairs:
-            return True
-        with ThreadPoolExecutor(min(len(pairs), MAX_UPKEEP_THREADS), "litestream-upkeep") as pool:
-            return all([*pool.map(lambda pair: self._try(what, task, *pair), pairs)])
-
-    def _try(self, what: str, task: Callable[[DB, Replica], object], db: DB, replica: Replica) -> bool:
-        """Do something for one replica, and say whether it was ready."""
-        try:
-            if not self._stopped.is_set():  # a stopped store is not to begin another upload
-                task(db, replica)
-        except (NoCompactionError, CompactionTooEarlyError):
-            return True
-        except DBNotReadyError:
-            return False
-        except LitestreamError as error:
-            self.logger.warning("%s of %s failed: %s", what, db.path.name, error)
-        except Exception:
-            self.logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
-        return True

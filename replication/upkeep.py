@@ -6,6 +6,7 @@ no request: a level is asked for only when the one below is known to hold more.
 
 import threading
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from replication.clock import SYSTEM_CLOCK, Clock
@@ -39,6 +40,7 @@ class Upkeep:
         self._lock = threading.Lock()
         self._newest: dict[int, FileInfo] = {}  # guarded by _lock; by level, as far as known
         self._settled = NO_TXID  # guarded by _lock; at this position level 0 has nothing more to lose
+        self._oldest: datetime | None = None  # guarded by _lock; of level 0, when it was listed last
 
     def __repr__(self) -> str:
         with self._lock:
@@ -114,11 +116,16 @@ class Upkeep:
         """
         position = self.replica.pos().txid
         with self._lock:
-            level_1 = self._newest.get(1)
+            level_1, oldest = self._newest.get(1), self._oldest
             if position == self._settled:
                 return ()
         now = self._clock.now()
-        deleted = enforce_level_0_retention(self._client, policy, now)
+        if oldest is not None and oldest > now - timedelta(seconds=policy.l0_retention_s):
+            return ()  # files go from the oldest on, and that is too young
+        files = list(self._client.ltx_files(0)) if policy.delete_remote else []
+        deleted = enforce_level_0_retention(self._client, policy, now, files=files)
+        with self._lock:
+            self._oldest = next((info.created_at for info in files if info not in deleted), None)
         if level_1 is None:
             return deleted
         held = min(level_1.max_txid, held_elsewhere)
@@ -133,6 +140,7 @@ class Upkeep:
         """Ask anew from now on; the policy changed, or somebody else wrote to the replica."""
         with self._lock:
             self._newest.clear()
+            self._oldest = None
             self._settled = NO_TXID
 
     def _position(self) -> TXID:

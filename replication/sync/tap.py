@@ -20,6 +20,9 @@ import apsw
 
 from replication.sync.sqlite_errors import sqlite_errors
 
+CACHE_PAGES = 2
+"""SQLite reads one page through this connection; a process may have thousands of them."""
+
 _numbers = itertools.count(1)
 
 
@@ -61,6 +64,8 @@ class TappedConnection:
                 self._connection.wal_autocheckpoint(0)
                 self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 self._connection.pragma("mmap_size", 0)  # reads go to the descriptor, also while the file shrinks
+                self._connection.pragma("cache_size", CACHE_PAGES)
+                self._connection.pragma("shrink_memory")  # setting it has filled a cache of the old size
         except BaseException:
             self._vfs.unregister()
             raise

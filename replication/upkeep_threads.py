@@ -1,0 +1,113 @@
+"""The threads that keep a store's replicas small: one for each level, which comes at the level's instants.
+
+They hand the replicas to a few others, so that one that is slow does not keep the rest waiting, and so that never more
+than a few are worked on. What fails for one replica is logged, and tried again at the next instant.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from logging import Logger
+from typing import Protocol
+
+from replication.clock import Clock
+from replication.compaction_levels import CompactionLevel
+from replication.db import DB
+from replication.errors import CompactionTooEarlyError, DBNotReadyError, LitestreamError, NoCompactionError
+from replication.level_loop import LevelLoop
+from replication.levels import SNAPSHOT_LEVEL
+from replication.replica import Replica
+
+MAX_UPKEEP_THREADS = 4
+"""How many replicas are compacted, or cleaned up, at once."""
+
+
+class KeptStore(Protocol):
+    """The databases, and what is done to their replicas."""
+
+    logger: Logger
+    l0_retention_check_interval_s: float
+
+    def dbs(self) -> list[DB]:
+        """Return the databases."""
+
+    def is_behind(self, db: DB, level: CompactionLevel, *, replica: Replica) -> bool:
+        """Say whether a level missed an interval while nobody was there."""
+
+    def compact_db(self, db: DB, level: CompactionLevel, *, replica: Replica) -> object:
+        """Compact into a level, or take a snapshot."""
+
+    def enforce_snapshot_retention(self, db: DB, *, replica: Replica) -> object:
+        """Delete old snapshots."""
+
+    def enforce_l0_retention(self, db: DB, *, replica: Replica) -> object:
+        """Delete old files of level 0."""
+
+
+class UpkeepThreads:
+    """The threads; they run from the beginning until they are closed."""
+
+    def __init__(self, store: KeptStore, levels: Iterable[CompactionLevel], *, clock: Clock) -> None:
+        """Start a thread for each level, that of the snapshots being one, and one that deletes from level 0."""
+        self._store = store
+        self._logger = store.logger
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(MAX_UPKEEP_THREADS, "litestream-upkeep")
+        loops: dict[str, Callable[[], None]] = {"level 0 retention": self._run_l0_retention}
+        for level in levels:
+            what = f"level {level.level}"
+            loops[what] = LevelLoop(
+                level,
+                catch_up=partial(self._each, what, partial(self._catch_up, level)),
+                compact=partial(self._each, what, partial(self._compact, level)),
+                stopped=self._stopped,
+                clock=clock,
+            ).run
+        self._threads = [
+            threading.Thread(target=run, name=f"litestream-store {what}", daemon=True) for what, run in loops.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        self._pool.shutdown()
+
+    def _catch_up(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
+        if self._store.is_behind(db, level, replica=replica):
+            self._compact(level, db, replica)
+
+    def _compact(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
+        self._store.compact_db(db, level, replica=replica)
+        if level.level == 1:
+            self._store.enforce_l0_retention(db, replica=replica)
+        elif level.level == SNAPSHOT_LEVEL:
+            self._store.enforce_snapshot_retention(db, replica=replica)
+
+    def _run_l0_retention(self) -> None:
+        while not self._stopped.wait(self._store.l0_retention_check_interval_s):
+            self._each("level 0 retention", lambda db, replica: self._store.enforce_l0_retention(db, replica=replica))
+
+    def _each(self, what: str, task: Callable[[DB, Replica], object]) -> bool:
+        """Do something for each replica, and say whether all of them were ready."""
+        pairs = [(db, replica) for db in self._store.dbs() for replica in db.replicas]
+        return all([*self._pool.map(lambda pair: self._try(what, task, *pair), pairs)])
+
+    def _try(self, what: str, task: Callable[[DB, Replica], object], db: DB, replica: Replica) -> bool:
+        """Do something for one replica, and say whether it was ready."""
+        try:
+            if not self._stopped.is_set():  # a stopped store is not to begin another upload
+                task(db, replica)
+        except (NoCompactionError, CompactionTooEarlyError):
+            return True
+        except DBNotReadyError:
+            return False
+        except LitestreamError as error:
+            self._logger.warning("%s of %s failed: %s", what, db.path.name, error)
+        except Exception:
+            self._logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
+        return True
