@@ -154,7 +154,7 @@ class DBState(DBLevels):
                 self._connected = Connected.open(self._path, self.replicas, self._connect_settings())
             if self._connected is not None and (not self._connected.syncer.sync() or is_new):
                 self._connected.primary.rest()  # nobody writes just now, as far as is known
-            if before.is_settled(self._clock.now()):
+            if self._connected is not None and before.is_settled(self._clock.now()):
                 self._seen = before
         finally:
             self._publish()

@@ -1,0 +1,328 @@
+"""One call replicates a database: to one place or several, woken by commits, and stored when `sync` says so.
+
+Bugs planted to try these tests: `sync` that waits for the first replica only, a hook that is not taken away, a look
+that trusts a time of change of just now, local files deleted when one replica of two holds them, no snapshot for a
+replica that comes later.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+import litestream
+from replication.client.file import FileReplicaClient
+from replication.client.memory import MemoryReplicaClient
+from replication.client.retry import RetryingClient, RetryPolicy
+from replication.compaction_levels import CompactionLevels
+from replication.db import DB
+from replication.errors import DBNotReadyError, UnavailableError, UsageError
+from replication.replica import Replica
+from replication.store import Store
+from replication.sync.wal_state import TICK, WALState
+from tests.support import litestream_program
+from tests.support.faulty_client import FaultyClient
+from tests.support.litestream_program import FileReplica
+from tests.support.live_db import connect, image
+from tests.support.restoring import restore_to
+from tests.support.waiting import wait_until
+
+TIMEOUT_S = 20.0
+NEVER_S = 3600.0  # for what must not happen by itself
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[apsw.Connection]:
+    connection = connect(tmp_path / "app.db", autocheckpoint=500)
+    connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    yield connection
+    connection.close()
+
+
+def commit(connection: apsw.Connection, count: int = 1) -> None:
+    for _ in range(count):
+        connection.execute("INSERT INTO item VALUES (NULL, randomblob(500))")
+
+
+def held(client: litestream.ReplicaClient, level: int = 0) -> list[int]:
+    return [info.max_txid for info in client.ltx_files(level)]
+
+
+def test_a_commit_is_uploaded_when_it_is_made_and_not_when_somebody_looks(
+    application: apsw.Connection, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/replica"
+    with litestream.replicate(application, url, monitor_interval_s=NEVER_S) as store:
+        store.sync()
+        reader = litestream.connect(url, poll_interval_s=0.02)
+        for number in range(1, 6):
+            commit(application)
+            wait_until(
+                lambda number=number: reader.execute("SELECT count(*) FROM item").get == number,  # type: ignore[misc]
+                "the commit on the reader",
+                timeout_s=TIMEOUT_S,
+            )
+        reader.close()
+
+
+def test_what_sync_returned_for_is_stored_in_every_replica(application: apsw.Connection, tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    with litestream.replicate(
+        tmp_path / "app.db", *[f"file://{place}" for place in places], monitor_interval_s=NEVER_S
+    ) as store:
+        for number in range(5):
+            commit(application, 3)
+            pos = store.sync()
+            for place in places:
+                output = tmp_path / f"{number}-{place.name}.db"
+                assert restore_to(FileReplicaClient(place), output).txid == pos.txid
+                assert output.read_bytes() == image(application)
+
+
+def test_a_replica_that_fails_keeps_no_other_waiting_and_catches_up(
+    application: apsw.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing, working = FaultyClient(MemoryReplicaClient()), MemoryReplicaClient()
+    failing.fail("write_ltx_file", UnavailableError("down"), times=None)
+    once = RetryingClient(failing, RetryPolicy(max_attempts=1))
+    with litestream.replicate(application, once, working, sync_interval_s=0.01) as store:
+        commit(application, 3)
+        wait_until(lambda: held(working) != [], "the replica that works", timeout_s=TIMEOUT_S)
+        with pytest.raises(UnavailableError, match="down"):
+            store.sync()
+        (db,) = store.dbs()
+        assert held(working)[-1] == db.pos().txid
+        wait_until(lambda: isinstance(db.replicas[0].error, UnavailableError), "its error", timeout_s=TIMEOUT_S)
+        failing.heal()
+        store.sync()
+        assert held(failing) == held(working)
+        assert [replica.pos() for replica in db.replicas] == [db.pos()] * 2
+    assert any("failed, 1 in a row: down" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.interop
+def test_a_replica_that_comes_later_begins_with_a_snapshot(application: apsw.Connection, tmp_path: Path) -> None:
+    first, later = tmp_path / "first", FileReplica(tmp_path / "later")
+    settings = {"levels": CompactionLevels.of(0.1), "l0_retention_s": 0.1, "l0_retention_check_interval_s": 0.05}
+    with litestream.replicate(application, f"file://{first}", **settings) as store:  # type: ignore[arg-type]
+        (db,) = store.dbs()
+
+        def has_forgotten() -> bool:
+            commit(application)
+            return db.pos().txid > 5 and not db.ltx_path(0, litestream.TXID(3), litestream.TXID(3)).exists()
+
+        wait_until(has_forgotten, "local files to be deleted", timeout_s=TIMEOUT_S)
+    path = tmp_path / "app.db"
+    with litestream.replicate(path, f"file://{first}", later.url, monitor_interval_s=NEVER_S) as store:
+        commit(application, 2)
+        store.sync()
+        commit(application, 2)
+        newest = store.sync().txid
+        client = FileReplicaClient(later.path)
+        (snapshot,) = held(client, 9)
+        assert held(client) == [*range(snapshot, newest + 1)]
+        for number, by_program in enumerate((True, False)):
+            output = tmp_path / f"{number}.db"
+            if by_program:
+                litestream_program.restore(later, output, integrity_check="full")
+            else:
+                restore_to(client, output)
+            assert output.read_bytes() == image(application)
+
+
+def test_local_files_stay_until_every_replica_is_done_with_them(application: apsw.Connection, tmp_path: Path) -> None:
+    slow, fast = FaultyClient(MemoryReplicaClient()), MemoryReplicaClient()
+    db = DB(tmp_path / "app.db")
+    db.monitor_interval_s = 0
+    db.replicas = [Replica(db, slow, monitor_enabled=False), Replica(db, fast, monitor_enabled=False)]
+    store = Store([db])
+    store.compaction_monitor_enabled = False
+    store.set_l0_retention(-1)
+    with store:
+        for _ in range(4):
+            commit(application)
+            store.sync()
+        for replica in db.replicas:
+            store.compact_db(db, store.levels.level(1), replica=replica)
+            store.enforce_l0_retention(db, replica=replica)
+            expected = [4] if replica is db.replicas[1] else [1, 2, 3, 4]
+            assert [info.max_txid for info in FileReplicaClient(db.meta_path).ltx_files(0)] == expected
+        with pytest.raises(UsageError, match="no such replica"):
+            store.compact_db(db, store.levels.level(1), replica=Replica(db, fast))
+
+
+def test_a_hook_that_is_displaced_costs_time_and_loses_nothing(application: apsw.Connection) -> None:
+    client = MemoryReplicaClient()
+    with litestream.replicate(application, client, monitor_interval_s=0.05, sync_interval_s=0):
+        application.set_wal_hook(None)
+        commit(application)
+        wait_until(lambda: held(client) != [], "the commit to be found", timeout_s=TIMEOUT_S)
+
+
+def test_a_connection_checkpoints_as_before_when_nobody_replicates_any_more(application: apsw.Connection) -> None:
+    with litestream.replicate(application, MemoryReplicaClient()):
+        assert application.pragma("wal_autocheckpoint") == 0
+    assert application.pragma("wal_autocheckpoint") == 500
+    with litestream.replicate(application, MemoryReplicaClient()):
+        application.close()
+
+
+def test_commits_by_several_threads_of_a_process_are_all_there(tmp_path: Path) -> None:
+    client, connections = MemoryReplicaClient(), [connect(tmp_path / "app.db") for _ in range(3)]
+    connections[0].execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
+    with litestream.replicate(connections[0], client, sync_interval_s=0) as store:
+        for connection in connections[1:]:
+            store.dbs()[0].wake_on_commit(connection)
+        threads = [threading.Thread(target=commit, args=(connection, 50)) for connection in connections]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        store.sync()
+        restore_to(client, tmp_path / "out.db")
+        assert (tmp_path / "out.db").read_bytes() == image(connections[0])
+    for connection in connections:
+        connection.close()
+
+
+def test_what_cannot_be_replicated_is_refused(application: apsw.Connection, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected the URL of a replica"):
+        litestream.replicate(tmp_path / "app.db")
+    with pytest.raises(UsageError, match="in memory"):
+        litestream.replicate(apsw.Connection(":memory:"), "file:///replica")
+    with pytest.raises(UsageError, match="did you mean"):
+        litestream.replicate(tmp_path / "app.db", "replica")
+    with pytest.raises(UsageError, match="got nothing"):
+        litestream.replicate("", "file:///replica")
+    reader = apsw.Connection(str(tmp_path / "app.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    with pytest.raises(UsageError, match="read-only"):
+        litestream.replicate(reader, "file:///replica")
+    reader.close()
+    other = connect(tmp_path / "other.db")
+    with (
+        litestream.replicate(application, MemoryReplicaClient()) as store,
+        pytest.raises(UsageError, match=r"other\.db"),
+    ):
+        store.dbs()[0].wake_on_commit(other)
+    other.close()
+
+
+def test_a_store_syncs_one_database_or_all(tmp_path: Path) -> None:
+    connections = [connect(tmp_path / f"{number}.db") for number in range(3)]
+    clients = [MemoryReplicaClient() for _ in connections]
+    dbs = [DB(tmp_path / f"{number}.db") for number in range(3)]
+    for db, client in zip(dbs, clients, strict=True):
+        db.monitor_interval_s = 0
+        db.replica = Replica(db, client)
+    store = Store(dbs)
+    with pytest.raises(UsageError, match="open store"):
+        store.sync()
+    with store:
+        assert store.sync(tmp_path / "1.db").txid == 1
+        assert [held(client) for client in clients] == [[], [1], []]
+        assert store.sync().txid == 0
+        assert [held(client) for client in clients] == [[1]] * 3
+        with pytest.raises(UsageError, match=r"0\.db.*got .*none\.db"):
+            store.sync(tmp_path / "none.db")
+    for connection in connections:
+        connection.close()
+
+
+def test_a_database_that_comes_later_is_replicated_from_then_on(tmp_path: Path) -> None:
+    client = MemoryReplicaClient()
+    with litestream.replicate(tmp_path / "app.db", client, monitor_interval_s=0.02, sync_interval_s=0) as store:
+        (db,) = store.dbs()
+        with pytest.raises(DBNotReadyError):
+            db.snapshot_reader()
+        assert store.sync().txid == 0
+        application = connect(tmp_path / "app.db")
+        wait_until(lambda: held(client) != [], "its first file", timeout_s=TIMEOUT_S)
+        application.close()
+
+
+def test_a_database_that_rests_is_looked_at_and_nothing_more(
+    application: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FaultyClient(MemoryReplicaClient())
+    syncs = list[None]()
+    with litestream.replicate(tmp_path / "app.db", client, monitor_interval_s=0.01, checkpoint_interval_s=0) as store:
+        (db,) = store.dbs()
+        commit(application)
+        before = store.sync().txid
+        wait_until(lambda: db._seen is not None, "the WAL to settle", timeout_s=TIMEOUT_S)
+        task = db._task
+        assert task is not None
+        monkeypatch.setattr(task, "run", lambda run=task.run: syncs.append(run()))
+        calls = len(client.calls)
+        looked = threading.Semaphore(0)
+        look = db.look
+
+        def tell() -> None:
+            look()
+            looked.release()
+
+        monkeypatch.setattr(db, "look", tell)
+        for _ in range(20):
+            assert looked.acquire(timeout=TIMEOUT_S)
+        assert (syncs, len(client.calls)) == ([], calls)
+        commit(application)
+        wait_until(lambda: db.pos().txid == before + 1, "a commit to be seen", timeout_s=TIMEOUT_S)
+
+
+def test_a_look_at_a_wal_counts_only_once_its_last_write_lies_behind(tmp_path: Path) -> None:
+    path = tmp_path / "wal"
+    path.write_bytes(b"1")
+    state = WALState.look(str(path))
+    written = datetime.fromtimestamp(state.mtime_ns / 1e9, UTC)
+    assert not state.is_settled(written)
+    assert not state.is_settled(written + TICK / 2)
+    assert not state.is_settled(written - timedelta(hours=1))  # the clock was set back
+    assert state.is_settled(written + 2 * TICK)
+    assert WALState.look(str(tmp_path / "none")) == WALState(0, 0, 0)
+
+
+def test_the_levels_of_a_replica_can_be_worked_on_by_hand(application: apsw.Connection, tmp_path: Path) -> None:
+    client = MemoryReplicaClient()
+    db = DB(tmp_path / "app.db")
+    db.monitor_interval_s = 0
+    with pytest.raises(UsageError, match="no replica"):
+        db.snapshot()
+    db.replica = Replica(db, client, monitor_enabled=False)
+    with db:
+        for _ in range(4):
+            commit(application)
+            db.sync_and_wait()
+        assert db.compact(1).max_txid == 4
+        commit(application)
+        db.sync_and_wait()
+        assert db.snapshot().max_txid == 5
+        with pytest.raises(litestream.NoCompactionError):
+            db.compact(9)
+        newest = db.max_ltx_file_info(9)
+        assert newest is not None
+        assert newest.max_txid == 5
+        db.l0_retention_s = -60
+        db.enforce_l0_retention_by_time()
+        assert held(client) == [5]
+        commit(application)
+        db.sync_and_wait()
+        assert db.compact(1).max_txid == 6
+        db.enforce_retention_by_txid(1, litestream.TXID(6))
+        assert held(client, 1) == [6]
+        assert db.enforce_snapshot_retention(datetime.now(UTC) + timedelta(hours=1)) == 5
+        assert held(client, 9) == [5]
+
+
+def test_a_logger_of_ones_own_hears_of_it(application: apsw.Connection, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("my.replication")
+    client = FaultyClient(MemoryReplicaClient())
+    client.fail("write_ltx_file", UsageError("no"), times=None)
+    store = litestream.replicate(application, client, logger=logger)
+    wait_until(lambda: bool(caplog.records), "the failure", timeout_s=TIMEOUT_S)
+    client.heal()
+    store.close()
+    assert {record.name for record in caplog.records} == {"my.replication"}
