@@ -8,7 +8,7 @@ from tests.support.small_replica import make_replica
 
 README = Path(__file__).parents[2] / "README.md"
 URL = "file:///srv/replica"
-"""Where the README's replica is; the tests put theirs in its place."""
+"""Where the README's replica is; the tests put theirs in its place, and another directory in place of `/srv`."""
 
 STEPS = (
     "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)",
@@ -36,7 +36,12 @@ def read() -> str:
 def examples(directory: Path) -> list[Example]:
     """Return the README's examples, which read a replica made in `directory`."""
     url = make_replica(directory, STEPS)
-    found = [Example(code=one["code"].replace(URL, url), output=one["output"]) for one in _EXAMPLE.finditer(read())]
+    elsewhere = directory.with_name(f"{directory.name}-srv")
+    elsewhere.mkdir()
+    found = [
+        Example(one["code"].replace(URL, url).replace("/srv/", f"{elsewhere}/"), one["output"])
+        for one in _EXAMPLE.finditer(read())
+    ]
     assert len(found) == len(_CODE.findall(read())), "a block of Python has no output beside it"
     return found
 
