@@ -68,6 +68,7 @@ MODULES = {
         "DBNotReadyError",
         "DeniedError",
         "LTXError",
+        "LTXExistsError",
         "LTXMissingError",
         "LeaseError",
         "LeaseHeldError",

@@ -35,6 +35,10 @@ class LTXMissingError(LitestreamError, FileNotFoundError):
     """Plan again: the file is not, or no longer, in the replica."""
 
 
+class LTXExistsError(LitestreamError, FileExistsError):
+    """Compare: the replica holds a file of that name already, and it was not written over."""
+
+
 class SnapshotGoneError(LTXMissingError):
     """Roll back and begin again: a page of this transaction's view is no longer in the replica."""
 

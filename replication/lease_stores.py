@@ -20,8 +20,6 @@ from replication.client.wrapper import WrapperClient
 from replication.errors import DeniedError, UnavailableError
 from replication.lease import LEASE_NAME, Lease, LeaseStore, StoredLease
 
-_CHANGED = {409, 412}  # ConditionalRequestConflict, PreconditionFailed
-
 
 def lease_store(client: ReplicaClient) -> LeaseStore | None:
     """Return where the lease of a client's replica is stored, or None if its store has no conditional writes."""
@@ -166,7 +164,7 @@ class S3LeaseStore:
             result = self._bucket.call("write", obstore.put, self._key, data, mode=mode, use_multipart=False)
         except S3RequestError as error:
             failure = error.failure
-            if failure.precondition or failure.is_missing or failure.status in _CHANGED:
+            if failure.is_taken or failure.is_missing:
                 return None
             raise self._bucket.error(failure, f"PUT {self._key}", "s3:PutObject") from None
         return result["e_tag"] or ""

@@ -26,7 +26,7 @@ from replication.local import LocalDatabase
 from replication.position import NO_TXID, TXID, Pos, format_txid
 from replication.replica_files import ReplicaFiles
 from replication.scheduler import Scheduler, Task
-from replication.upload import MAX_BATCH_FILES, find_position, upload_files
+from replication.upload import find_position, upload_files
 
 DEFAULT_SYNC_INTERVAL_S = 1.0
 
@@ -143,7 +143,7 @@ class Replica(ReplicaFiles):
             task.wake()
 
     def stop_monitor(self, *, wait: bool = True) -> None:
-        """Upload nothing more in the background; what runs ends with the current batch, and is waited for."""
+        """Upload nothing more in the background; what runs ends with the current file, and is waited for."""
         with self._lock:
             task = self._task
             scheduler, self._scheduler = self._scheduler, None
@@ -153,7 +153,7 @@ class Replica(ReplicaFiles):
             scheduler.close(wait=wait)
 
     def stop(self, *, hard: bool = False) -> None:
-        """Stop syncing, after the current batch, let go of the lease and of connections; a hard stop waits for nothing.
+        """Stop syncing, after the current file, let go of the lease and of connections; a hard stop waits for nothing.
 
         Raises:
             DeniedError, UnavailableError: the lease could not be let go of; it expires by itself.
@@ -196,26 +196,26 @@ class Replica(ReplicaFiles):
                     f"{format_txid(target)}: it holds another history, or the database was put back"
                 )
                 raise PositionError(msg, expected=target, actual=position)
-            while position < target and not is_stopping():
-                first, last = TXID(position + 1), TXID(min(position + MAX_BATCH_FILES, target))
-                if not self._db.ltx_path(0, first, first).exists():
-                    first, target = self._replace_by_snapshot(first)
-                    last = target
-                for position in upload_files(self._client, self._db, first, last, before_each=self._hold_lease):
-                    self._set_txid(position)
+            first = TXID(position + 1)
+            if first <= target and not self._db.ltx_path(0, first, first).exists():
+                first = target = self._replace_by_snapshot(first)
+            for position in upload_files(self._client, self._db, first, target, before_each=self._hold_lease):
+                self._set_txid(position)
+                if is_stopping():
+                    break
             return Pos(position)
 
-    def _replace_by_snapshot(self, first: TXID) -> tuple[TXID, TXID]:
-        """Where the local file of a TXID is gone, upload a snapshot; return the TXIDs that are to follow it.
+    def _replace_by_snapshot(self, first: TXID) -> TXID:
+        """Where the local file of a TXID is gone, upload a snapshot, and return its TXID.
 
-        They are one: that of the snapshot itself, because level 0 says where a replica is.
+        The file of that TXID is to follow, because level 0 says where a replica is.
         """
         name = self._db.path
         self.logger.warning("%s: the local file of TXID %s is gone, uploading a snapshot", name, format_txid(first))
         pos, reader = self._db.snapshot_reader()
         with closing(reader):
             self._client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, reader)
-        return pos.txid, pos.txid
+        return pos.txid
 
     def _hold_lease(self) -> None:
         """Have the lease, if there is one; under a new one the replica may have other files than were known."""

@@ -2,27 +2,31 @@
 
 A name that the replica holds already is never written over. If its content is ours, an earlier upload arrived whose
 answer was lost, or the real program made it from the same local file: it counts as uploaded. If not, another writer is
-at work on the replica, and we stop. One listing for each batch shows it.
+at work on the replica, and we stop.
 
 Source: litestream 0.5.17, replica.go, "Sync"; DESIGN W5, W6.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from replication.client.base import ReplicaClient
-from replication.errors import ConflictError, DeniedError, LitestreamError, LTXMissingError, UnavailableError
+from replication.errors import (
+    ConflictError,
+    DeniedError,
+    LitestreamError,
+    LTXExistsError,
+    LTXMissingError,
+    UnavailableError,
+)
 from replication.levels import LEVELS
 from replication.local import LocalDatabase
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE
 from replication.ltx.trailer import TRAILER_SIZE
 from replication.position import NO_TXID, TXID, format_txid
-
-MAX_BATCH_FILES = 256
-"""How many files are uploaded before the replica is listed again and a stop is noticed at the latest."""
 
 
 def find_position(client: ReplicaClient, db: LocalDatabase) -> TXID:
@@ -62,28 +66,16 @@ def upload_files(
         UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
 
     """
-    present = list(client.ltx_files(0, first))
-    _check_not_ahead(db, present)
     for txid in map(TXID, range(first, last + 1)):
-        found = [info for info in present if info.min_txid <= txid <= info.max_txid]
-        for info in found:
-            _check_same(client, db, info)
-        if not found:
-            before_each()
+        before_each()
+        try:
             with _open(db.ltx_path(0, txid, txid), txid) as reader:
-                client.write_ltx_file(0, txid, txid, reader)
+                client.write_ltx_file(0, txid, txid, reader, if_absent=True)
+        except LTXExistsError:
+            for info in client.ltx_files(0, txid):
+                if info.min_txid == txid:
+                    _check_same(client, db, info)
         yield txid
-
-
-def _check_not_ahead(db: LocalDatabase, present: Sequence[FileInfo]) -> None:
-    """Look for files of TXIDs that the database has not reached: it cannot have made them."""
-    last = max((info.max_txid for info in present), default=NO_TXID)
-    if last > (position := db.pos().txid):
-        msg = (
-            f"another writer is at work on this replica: it holds level-0 files up to TXID {format_txid(last)}, and "
-            f"{db.path} is at {format_txid(position)}"
-        )
-        raise ConflictError(msg)
 
 
 def _check_same(client: ReplicaClient, db: LocalDatabase, info: FileInfo) -> None:

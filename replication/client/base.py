@@ -75,13 +75,18 @@ class ReplicaClient(ABC):
         """
 
     @abstractmethod
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         """Store what `reader` gives, to its end, under that name, and return what a listing would say of it.
 
-        The first 100 bytes must be an LTX header: the stored time comes from it.
+        The first 100 bytes must be an LTX header: the stored time comes from it. With `if_absent`, a file of that name
+        stays as it is; stores that cannot check that themselves are asked before, so that two writers at once may
+        both write.
 
         Raises:
             LTXError: the first bytes are no LTX header.
+            LTXExistsError: with `if_absent`, the name is taken.
             DeniedError, UnavailableError: the storage refused, or did not answer; nothing is visible then.
 
         """

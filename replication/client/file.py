@@ -23,12 +23,20 @@ from replication.client.open_files import OpenFile, OpenFiles
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.client.v3 import V3Files
 from replication.clock import from_timestamp_ms
-from replication.errors import DeniedError, LitestreamError, LTXMissingError, UnavailableError, UsageError
+from replication.errors import (
+    DeniedError,
+    LitestreamError,
+    LTXExistsError,
+    LTXMissingError,
+    UnavailableError,
+    UsageError,
+)
 from replication.ltx.file_info import FileInfo
 from replication.ltx.name import LTXName, ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_name
 from replication.position import NO_TXID, TXID
 
 _COPY_SIZE = 2**20  # bytes
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}  # of file systems without hard links
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _temporary_numbers = itertools.count(1)
 
@@ -116,7 +124,9 @@ class FileReplicaClient(ReplicaClient):
 
         return open_range_reader(read_chunk, offset=offset, size=size)
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         """Store a file, synced to disk when this returns."""
         path = self._file_path(level, min_txid, max_txid)
         head = read_upload_head(reader)
@@ -132,7 +142,10 @@ class FileReplicaClient(ReplicaClient):
                     os.utime(temporary, ns=(timestamp_ns, timestamp_ns))
                     os.fsync(file.fileno())
                     written = os.fstat(file.fileno())
-                temporary.replace(path)
+                if if_absent:
+                    _name_if_absent(temporary, path)
+                else:
+                    temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
@@ -193,6 +206,32 @@ def _make_directories(directory: Path) -> None:
     _make_directories(directory.parent)
     directory.mkdir(exist_ok=True)
     _sync_directory(directory.parent)
+
+
+def _name_if_absent(temporary: Path, path: Path) -> None:
+    """Give a file its name unless that is taken.
+
+    Raises:
+        LTXExistsError: it is taken.
+        OSError: as `os.link`.
+
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise _exists(path) from error
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def _exists(path: Path) -> LTXExistsError:
+    return LTXExistsError(f"{path} is there already")
 
 
 def _sync_directory(directory: Path) -> None:

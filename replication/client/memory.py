@@ -7,9 +7,10 @@ from typing import BinaryIO, ClassVar
 from replication.client.base import ReplicaClient
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.clock import from_timestamp_ms
-from replication.errors import LTXMissingError
+from replication.errors import LTXExistsError, LTXMissingError
 from replication.levels import check_level
 from replication.ltx.file_info import FileInfo
+from replication.ltx.name import format_ltx_name
 from replication.position import NO_TXID, TXID, format_txid
 
 
@@ -54,7 +55,9 @@ class MemoryReplicaClient(ReplicaClient):
 
         return open_range_reader(read_chunk, offset=offset, size=size)
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         """Store a file."""
         check_level(level)
         head = read_upload_head(reader)
@@ -69,6 +72,9 @@ class MemoryReplicaClient(ReplicaClient):
                 created_at=from_timestamp_ms(head.timestamp_ms),
                 identity=f"memory-{self._written}",
             )
+            if if_absent and (level, min_txid, max_txid) in self._files:
+                msg = f"{format_ltx_name(min_txid, max_txid)} of level {level} is there already"
+                raise LTXExistsError(msg)
             self._files[level, min_txid, max_txid] = info, data
         return info
 

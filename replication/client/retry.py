@@ -112,15 +112,17 @@ class RetryingClient(WrapperClient):
         reader = self._policy.call(lambda: self.inner.open_ltx_file(level, min_txid, max_txid, offset, size))
         return retrying_reader(reader, self._policy.call)
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
-        """Store a file."""
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
+        """Store a file. One that is there already may be of a call before, whose answer was lost."""
         if not reader.seekable():
-            return self.inner.write_ltx_file(level, min_txid, max_txid, reader)
+            return self.inner.write_ltx_file(level, min_txid, max_txid, reader, if_absent=if_absent)
         start = reader.tell()
 
         def write() -> FileInfo:
             reader.seek(start)
-            return self.inner.write_ltx_file(level, min_txid, max_txid, reader)
+            return self.inner.write_ltx_file(level, min_txid, max_txid, reader, if_absent=if_absent)
 
         return self._policy.call(write)
 

@@ -6,10 +6,11 @@ A file of more than one part is uploaded in parts and appears when the last is t
 Source: litestream 0.5.17, s3/replica_client.go.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import BinaryIO, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 
 from replication.client.base import ReplicaClient
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
@@ -21,11 +22,14 @@ from replication.client.s3_time import format_timestamp, parse_timestamp
 from replication.client.s3_v3 import S3V3Files
 from replication.client.v3 import V3Files
 from replication.clock import from_timestamp_ms
-from replication.errors import DeniedError, LitestreamError, LTXMissingError, UsageError
+from replication.errors import DeniedError, LitestreamError, LTXExistsError, LTXMissingError, UsageError
 from replication.levels import LEVELS, check_level
 from replication.ltx.file_info import FileInfo
 from replication.ltx.name import format_ltx_name, parse_ltx_name
 from replication.position import NO_TXID, TXID
+
+if TYPE_CHECKING:
+    from obstore import Attributes, PutResult
 
 CONTENT_TYPE = "application/octet-stream"
 HEADS_AT_ONCE = 16
@@ -50,6 +54,7 @@ class S3ReplicaClient(ReplicaClient):
             raise UsageError(msg)
         self._config = config
         self._bucket = S3Bucket(config)
+        self._has_conditions = True  # until the server says that it knows none
         self._deleter = S3Deleter(self._bucket, one_by_one=config.require_content_md5 is True)
 
     def __repr__(self) -> str:
@@ -110,10 +115,10 @@ class S3ReplicaClient(ReplicaClient):
             chunk_size=CHUNK_SIZE,
         )
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
-        """Store a file; large ones in parts."""
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
+        """Store a file; large ones in parts, for which no condition can be given."""
         key = self._key(level, min_txid, max_txid)
         config = self._config
         head = read_upload_head(reader)
@@ -122,19 +127,14 @@ class S3ReplicaClient(ReplicaClient):
         if config.storage_class:
             attributes["Storage-Class"] = config.storage_class
         upload = Upload(head.data, reader, config.part_size)
-        try:
-            result = self._bucket.call(
-                "write" if upload.is_small else "parts",
-                obstore.put,
-                key,
-                upload.start if upload.is_small else upload,
-                attributes=attributes,
-                use_multipart=not upload.is_small,
-                chunk_size=config.part_size,
-                max_concurrency=config.concurrency,
-            )
-        except S3RequestError as error:
-            raise self._bucket.error(error.failure, f"PUT {key}", "s3:PutObject") from None
+        put = partial(self._put, key, upload, attributes)
+        if if_absent:
+            result = self._put_if_absent(put, key) if upload.is_small else None
+            if result is None:
+                self._check_absent(level, min_txid, max_txid)
+                result = put()
+        else:
+            result = put()
         return FileInfo(
             level=level,
             min_txid=min_txid,
@@ -152,6 +152,48 @@ class S3ReplicaClient(ReplicaClient):
         """Delete the LTX files of all levels, and nothing else under the path."""
         for level in LEVELS:
             self.delete_ltx_files(self._list(level, self._level_prefix(level), None))
+
+    def _put(
+        self, key: str, upload: Upload, attributes: "Attributes", mode: Literal["create", "overwrite"] = "overwrite"
+    ) -> "PutResult":
+        import obstore  # noqa: PLC0415 - native, loaded at first use
+
+        try:
+            return self._bucket.call(
+                "write" if upload.is_small else "parts",
+                obstore.put,
+                key,
+                upload.start if upload.is_small else upload,
+                attributes=attributes,
+                use_multipart=not upload.is_small,
+                chunk_size=self._config.part_size,
+                max_concurrency=self._config.concurrency,
+                mode=mode,
+            )
+        except S3RequestError as error:
+            if mode == "create":
+                raise
+            raise self._bucket.error(error.failure, f"PUT {key}", "s3:PutObject") from None
+
+    def _put_if_absent(self, put: "Callable[..., PutResult]", key: str) -> "PutResult | None":
+        """Upload a small file, or return None if the server knows no such condition."""
+        if not self._has_conditions:
+            return None
+        try:
+            return put(mode="create")
+        except S3RequestError as error:
+            failure = error.failure
+            if failure.is_taken:
+                raise _exists(key) from None
+            if not failure.is_not_implemented:
+                raise self._bucket.error(failure, f"PUT {key}", "s3:PutObject") from None
+            self._has_conditions = False
+            return None
+
+    def _check_absent(self, level: int, min_txid: TXID, max_txid: TXID) -> None:
+        for info in self.ltx_files(level, min_txid):
+            if (info.min_txid, info.max_txid) == (min_txid, max_txid):
+                raise _exists(self._key(level, min_txid, max_txid))
 
     def _level_prefix(self, level: int) -> str:
         return f"{self._config.path}/{check_level(level):04x}"
@@ -226,3 +268,7 @@ class S3ReplicaClient(ReplicaClient):
                 return DeniedError(msg)
             return mapped
         return mapped if is_there else LTXMissingError(f"{what}: no such object")
+
+
+def _exists(key: str) -> LTXExistsError:
+    return LTXExistsError(f"PUT {key}: the object is there already")

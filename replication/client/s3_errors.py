@@ -49,10 +49,14 @@ _NO_BULK_DELETE = {
 }
 _NO_BULK_STATUS = {400, 405, 411, 501}
 
+_PRECONDITION = {"PreconditionError", "AlreadyExistsError"}
+_CONDITION_FAILED = {409, 412}  # ConditionalRequestConflict, PreconditionFailed
+
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _RANGE = 416
 _SERVER_ERRORS = 500
+_NOT_IMPLEMENTED = 501
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,16 @@ class S3Failure:
     def is_missing(self) -> bool:
         """Whether the bucket is there and the object is not."""
         return self.status == _NOT_FOUND and self.code != "NoSuchBucket"
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether an object was not written because there is one of that name, or another is just being written."""
+        return self.precondition or self.status in _CONDITION_FAILED
+
+    @property
+    def is_not_implemented(self) -> bool:
+        """Whether the server does not know what it was asked for."""
+        return self.status == _NOT_IMPLEMENTED or self.code == "NotImplemented"
 
     @property
     def is_forbidden(self) -> bool:
@@ -103,7 +117,7 @@ def read_failure(error: BaseException) -> S3Failure:
         code=code,
         network=network,
         region=region,
-        precondition=name == "PreconditionError",
+        precondition=name in _PRECONDITION,
         unauthenticated=name == "UnauthenticatedError",
         redirect="BareRedirect" in text,
     )

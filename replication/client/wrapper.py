@@ -36,9 +36,11 @@ class WrapperClient(ReplicaClient):
         """Return a reader of a file."""
         return self.inner.open_ltx_file(level, min_txid, max_txid, offset, size)
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         """Store a file."""
-        return self.inner.write_ltx_file(level, min_txid, max_txid, reader)
+        return self.inner.write_ltx_file(level, min_txid, max_txid, reader, if_absent=if_absent)
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
         """Delete files; those already gone are no error."""

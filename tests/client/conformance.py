@@ -5,6 +5,7 @@ fail: a listing unsorted, a seek past the file itself, the identity ignored, a f
 time of the upload instead of the header's.
 """
 
+import io
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from replication.client.base import ReplicaClient
 from replication.clock import from_timestamp_ms
-from replication.errors import LTXError, LTXMissingError, UsageError
+from replication.errors import LTXError, LTXExistsError, LTXMissingError, UsageError
 from replication.ltx.file_info import FileInfo
 from replication.position import TXID
 from tests.client.ltx_bytes import TIMESTAMP_MS, WatchedReader, ltx_bytes, names, write
@@ -172,6 +173,37 @@ class ReplicaClientTests(ABC):
         with pytest.raises(LTXError):
             write(client, 0, 1, data=data)
         assert names(client, 0) == []
+
+    def test_a_name_that_is_taken_is_not_written_over_if_that_is_asked_for(self, client: ReplicaClient) -> None:
+        first, second = ltx_bytes(4, 4), ltx_bytes(4, 4, size=2000)
+        info = client.write_ltx_file(0, TXID(4), TXID(4), io.BytesIO(first), if_absent=True)
+        with pytest.raises(LTXExistsError):
+            client.write_ltx_file(0, TXID(4), TXID(4), io.BytesIO(second), if_absent=True)
+        assert names(client, 0) == [(4, 4)]
+        assert client.read_ltx(info) == first
+        client.write_ltx_file(0, TXID(4), TXID(4), io.BytesIO(second))
+        assert client.read_ltx(replace(info, identity="")) == second
+
+    def test_of_two_writers_at_once_one_is_told_that_the_name_is_taken(self, client: ReplicaClient) -> None:
+        for txid in map(TXID, range(1, 6)):
+            start, results = threading.Barrier(2), list[object]()
+
+            def store(txid: TXID, start: threading.Barrier, results: list[object]) -> None:
+                start.wait()
+                try:
+                    results.append(
+                        client.write_ltx_file(0, txid, txid, io.BytesIO(ltx_bytes(txid, txid)), if_absent=True)
+                    )
+                except LTXExistsError as error:
+                    results.append(type(error))
+
+            threads = [threading.Thread(target=store, args=(txid, start, results)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert results.count(LTXExistsError) == 1
+            assert len(results) == 2
 
     def test_two_writers_of_one_name_leave_one_whole_file(self, client: ReplicaClient) -> None:
         contents = [ltx_bytes(1, 1, size=200_000 + number, timestamp_ms=number) for number in range(4)]

@@ -26,6 +26,7 @@ from replication.client.url_parse import parse_replica_url
 from replication.errors import (
     DeniedError,
     LitestreamError,
+    LTXExistsError,
     LTXMissingError,
     ThrottledError,
     UnavailableError,
@@ -175,6 +176,34 @@ def test_files_are_deleted_one_by_one_where_the_server_wants_that(
     assert names(client, 0) == []
     deletes = [request.method for request in s3_server.requests() if request.kind == "DELETE"]
     assert deletes == (["DELETE"] * 3 if parameter else ["POST", "DELETE", "DELETE", "DELETE"])
+
+
+# Names that are taken
+
+
+def create(client: ReplicaClient, txid: int, size: int = 1000) -> FileInfo:
+    reader = io.BytesIO(ltx_bytes(txid, txid, size=size))
+    return client.write_ltx_file(0, TXID(txid), TXID(txid), reader, if_absent=True)
+
+
+def test_a_server_without_conditions_is_asked_before_what_is_there(s3_server: S3Server, path: str) -> None:
+    client = replica_client(s3_server.url(path))
+    s3_server.fail("NotImplemented", status=501, kind="PUT", key=NAME)
+    with pytest.raises(LTXExistsError, match=NAME):
+        create(client, 1)
+    create(client, 2)
+    with pytest.raises(LTXExistsError):
+        create(client, 2)
+    kinds = [request.kind for request in s3_server.requests()]
+    assert kinds == ["PUT", "LIST", "LIST", "PUT", "LIST"]
+
+
+def test_a_file_in_parts_is_not_written_over_either(s3_server: S3Server, path: str) -> None:
+    client = replica_client(s3_server.url(path) + "&partSize=5MiB")
+    create(client, 2, 6 * 2**20)
+    with pytest.raises(LTXExistsError):
+        create(client, 2, 6 * 2**20)
+    assert names(client, 0) == [(1, 1), (2, 2)]
 
 
 # Errors

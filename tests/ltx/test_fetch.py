@@ -62,7 +62,9 @@ class CountingClient(ReplicaClient):
         info = FileInfo(level=level, min_txid=min_txid, max_txid=max_txid)
         return io.BytesIO(self.read_ltx(info, offset, offset + size if size else None))
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         raise NotImplementedError
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:

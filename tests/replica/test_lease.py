@@ -301,9 +301,9 @@ def test_an_idle_writer_makes_no_request_and_a_long_upload_renews(db: LocalStand
     assert store.count == 0
 
     class SlowReplicaClient(FaultyClient):
-        def write_ltx_file(self, level, min_txid, max_txid, reader):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        def write_ltx_file(self, level, min_txid, max_txid, reader, **options):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN003, ANN202
             clock.advance(10)
-            return super().write_ltx_file(level, min_txid, max_txid, reader)
+            return super().write_ltx_file(level, min_txid, max_txid, reader, **options)
 
     replica = Replica(db, SlowReplicaClient(client), lease=Lease(store, owner="two", clock=clock))
     write(db, 6)

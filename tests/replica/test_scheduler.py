@@ -268,8 +268,7 @@ def test_a_conflict_shows_in_the_replica(db: LocalStandIn) -> None:
     assert "idle failures=1" in repr(replica)
 
 
-def test_a_soft_stop_ends_a_backlog_after_the_batch(db: LocalStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replication.replica.MAX_BATCH_FILES", 2)
+def test_a_stop_ends_a_backlog_after_the_file(db: LocalStandIn) -> None:
     write(db, 8)
     client = FaultyClient(MemoryReplicaClient())
     gate = client.hold("write_ltx_file", after=2)
@@ -279,7 +278,7 @@ def test_a_soft_stop_ends_a_backlog_after_the_batch(db: LocalStandIn, monkeypatc
     replica.stop(hard=True)
     gate.release()
     replica.stop()
-    assert held(client) == [1, 2, 3, 4]
+    assert held(client) == [1, 2, 3]
 
 
 def test_without_monitoring_nothing_starts(db: LocalStandIn) -> None:

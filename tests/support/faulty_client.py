@@ -166,9 +166,11 @@ class FaultyClient(WrapperClient):
             lambda _identity, start, end: Chunk(self.read_ltx(info, start, end)), offset=offset, size=size
         )
 
-    def write_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO) -> FileInfo:
+    def write_ltx_file(
+        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
+    ) -> FileInfo:
         self._begin(Call("write_ltx_file", level, min_txid, max_txid))
-        return super().write_ltx_file(level, min_txid, max_txid, reader)
+        return super().write_ltx_file(level, min_txid, max_txid, reader, if_absent=if_absent)
 
     def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
         self._begin(Call("delete_ltx_files"))
