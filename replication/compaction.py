@@ -8,11 +8,12 @@ instead of the replica's.
 Source: litestream 0.5.17, compactor.go, and db.go, "Snapshot".
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import BinaryIO, cast
 
 from replication.client.base import ReplicaClient
@@ -21,9 +22,11 @@ from replication.compaction_plan import CompactionPlan, plan_compaction
 from replication.errors import (
     CompactionTooEarlyError,
     DBNotReadyError,
+    LitestreamError,
     LTXError,
     NoCompactionError,
     PositionError,
+    UnavailableError,
     UsageError,
 )
 from replication.levels import MAX_COMPACTION_LEVEL, SNAPSHOT_LEVEL
@@ -37,6 +40,8 @@ from replication.position import NO_TXID, TXID, format_txid
 
 SPOOL_SIZE = 8 * 2**20
 """How many bytes of a merged file are held in memory; a larger one goes to the disk."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 OpenLocal = Callable[[FileInfo], BinaryIO | None]
 """Gives a reader of the local copy of a file, or None if there is no such copy."""
@@ -154,9 +159,7 @@ def _plan(client: ReplicaClient, level: int, known: TXID) -> CompactionPlan:
 
 def _merge(client: ReplicaClient, level: int, inputs: Sequence[FileInfo], open_local: OpenLocal) -> FileInfo:
     """Merge files into one of a level, verify it, and upload it."""
-    with ExitStack() as stack:
-        spool = stack.enter_context(SpooledTemporaryFile(max_size=SPOOL_SIZE, prefix="litestream-compaction-"))
-        output = cast("BinaryIO", spool)
+    with _spool() as output:
         with ExitStack() as opened:
             readers = [opened.enter_context(closing(_open(client, info, open_local))) for info in inputs]
             header = _write_merged(inputs, readers, output)
@@ -164,6 +167,20 @@ def _merge(client: ReplicaClient, level: int, inputs: Sequence[FileInfo], open_l
         Decoder(output).verify()
         output.seek(0)
         return client.write_ltx_file(level, header.min_txid, header.max_txid, output)
+
+
+@contextmanager
+def _spool() -> Iterator[BinaryIO]:
+    """Open a temporary file, and give what the operating system says meanwhile one of our classes."""
+    try:
+        with SpooledTemporaryFile(max_size=SPOOL_SIZE, prefix="litestream-compaction-") as spool:
+            yield cast("BinaryIO", spool)
+    except LitestreamError:
+        raise
+    except OSError as error:
+        reason = "no space left on the device" if error.errno in _FULL else error.strerror or str(error)
+        msg = f"{error.filename or f'temporary files in {gettempdir()}'}: {reason}"
+        raise UnavailableError(msg) from error
 
 
 def _write_snapshot_of(client: ReplicaClient, info: FileInfo, open_local: OpenLocal) -> FileInfo:

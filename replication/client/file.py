@@ -4,12 +4,16 @@ A file is written beside its place under a name that no listing shows, synced, g
 a name that can be seen is whole, lasting and dated. The identity is inode, mtime and size. (The Go program sets the
 mtime after the rename: what was listed in that instant is found changed once, and the reader plans again.)
 
+What a writer that was killed left half-written is deleted by the next one, at its first write to a level, once nobody
+has touched it for so long that its writer cannot be alive. (If it is, it gets an error, and writes the file again.)
+
 Source: litestream 0.5.17, file/replica_client.go.
 """
 
 import errno
 import itertools
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -22,7 +26,7 @@ from replication.client.file_v3 import FileV3Files
 from replication.client.open_files import OpenFile, OpenFiles
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.client.v3 import V3Files
-from replication.clock import from_timestamp_ms
+from replication.clock import SYSTEM_CLOCK, Clock, from_timestamp_ms
 from replication.errors import (
     DeniedError,
     LitestreamError,
@@ -35,9 +39,13 @@ from replication.ltx.file_info import FileInfo
 from replication.ltx.name import LTXName, ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_name
 from replication.position import NO_TXID, TXID
 
+LEFTOVER_AGE_S = 3600.0
+"""How long a temporary file is let alone after its last change."""
+
 _COPY_SIZE = 2**20  # bytes
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}  # of file systems without hard links
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_TEMPORARY = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.ltx(\.\d+-\d+)?\.tmp")  # ours, and the Go program's
 _temporary_numbers = itertools.count(1)
 
 
@@ -48,13 +56,15 @@ class FileReplicaClient(ReplicaClient):
     accurate_list_times: ClassVar[bool] = True
     is_local: ClassVar[bool] = True
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, clock: Clock = SYSTEM_CLOCK) -> None:
         """Name the root directory; nothing is opened or created yet."""
         if not os.fspath(path):
             msg = "a file replica needs the path of a directory"
             raise UsageError(msg)
         self._root = Path(path).absolute()
+        self._clock = clock
         self._open_files = OpenFiles()
+        self._cleaned: set[Path] = set()  # level directories; only added to
 
     def __repr__(self) -> str:
         missing = "" if self._root.is_dir() else " missing"
@@ -133,6 +143,7 @@ class FileReplicaClient(ReplicaClient):
         temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_temporary_numbers)}.tmp")
         with _errors(path, missing=UnavailableError):  # somebody deletes the directory meanwhile
             _make_directories(path.parent)
+            self._clean(path.parent)
             try:
                 with temporary.open("xb") as file:
                     file.write(head.data)
@@ -170,6 +181,19 @@ class FileReplicaClient(ReplicaClient):
     def close(self) -> None:
         """Close the files kept open; the client may be used again afterwards."""
         self._open_files.close()
+
+    def _clean(self, directory: Path) -> None:
+        """Delete what writers that are gone left half-written in the directory of a level, once."""
+        if directory in self._cleaned:
+            return
+        self._cleaned.add(directory)
+        oldest = self._clock.now().timestamp() - LEFTOVER_AGE_S
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+        for name in names:
+            with suppress(FileNotFoundError):  # finished, or deleted by another writer
+                if (directory / name).stat().st_ctime < oldest:
+                    (directory / name).unlink()
 
     def _open(self, info: FileInfo) -> OpenFile:
         path = self._file_path(info.level, info.min_txid, info.max_txid)

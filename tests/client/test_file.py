@@ -3,14 +3,16 @@
 import errno
 import io
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from replication.client.file import FileReplicaClient
+from replication.client.file import LEFTOVER_AGE_S, FileReplicaClient
 from replication.errors import DeniedError, LTXMissingError, UnavailableError, UsageError
 from replication.position import TXID
 from tests.client.ltx_bytes import TIMESTAMP_MS, WatchedReader, ltx_bytes, names, write
+from tests.support.primary import StepClock
 
 NAME = "0000000000000001-000000000000002a.ltx"
 
@@ -49,6 +51,36 @@ def test_a_disk_that_refuses_leaves_nothing_and_says_where(
         write(client, 0, 1)
     assert str(client.path) in str(raised.value) or number == errno.EACCES
     assert list(client.path.joinpath("ltx", "0").iterdir()) == []
+
+
+def test_what_killed_writers_left_is_deleted_by_the_next_write_once_it_is_old(tmp_path: Path) -> None:
+    directory = tmp_path / "ltx" / "0"
+    directory.mkdir(parents=True)
+    kept = ["notes.tmp", f"{NAME}.tmp.txt", f"{NAME}.part.tmp"]
+    for name in (f"{NAME}.tmp", f"{NAME}.4711-3.tmp", *kept):
+        (directory / name).write_bytes(b"half")
+        os.utime(directory / name, (0, 0))  # as a writer does that is almost done: not what the age is counted from
+    write(FileReplicaClient(tmp_path), 0, 1, 42)
+    assert len(list(directory.iterdir())) == 6
+    later = StepClock(datetime.now(UTC) + timedelta(seconds=LEFTOVER_AGE_S + 1))
+    client = FileReplicaClient(tmp_path, clock=later)
+    write(client, 0, 43)
+    left = sorted(path.name for path in directory.iterdir())
+    assert left == sorted([NAME, "000000000000002b-000000000000002b.ltx", *kept])
+    (directory / f"{NAME}.1-1.tmp").write_bytes(b"half")
+    write(client, 0, 44)  # looks no second time
+    assert (directory / f"{NAME}.1-1.tmp").exists()
+
+
+def test_a_file_that_was_deleted_while_it_was_written_can_be_written_again(client: FileReplicaClient) -> None:
+    def delete(_size: int) -> None:
+        for path in client.path.rglob("*.tmp"):
+            path.unlink()
+
+    with pytest.raises(UnavailableError):
+        client.write_ltx_file(0, TXID(1), TXID(1), WatchedReader(ltx_bytes(1, 1), delete))
+    write(client, 0, 1)
+    assert names(client, 0) == [(1, 1)]
 
 
 def test_everything_is_synced_before_it_is_named(client: FileReplicaClient, monkeypatch: pytest.MonkeyPatch) -> None:
