@@ -50,6 +50,8 @@ class DBState(DBLevels):
         self._newest: LocalFile | None = None
         self._seen: WALState | None = None  # as of before the last sync; None: another sync is due
         self._due_at = NEVER  # by the monotonic clock: a checkpoint is due then
+        self._synced_at: float | None = None  # guarded by _lock; every replica had what was committed before then
+        self._uploading: tuple[float, TXID] | None = None  # guarded by _lock; the next such time, once they have that
 
     @property
     def replica(self) -> Replica | None:
@@ -88,6 +90,17 @@ class DBState(DBLevels):
         """Return the position of the newest level-0 file; zero if there is none."""
         newest = self._newest
         return Pos(self._local_files().max_txid() if newest is None else newest.txid)
+
+    def last_synced_at(self) -> float | None:
+        """Return when, by the monotonic clock, all that was committed was last known to be in every replica.
+
+        None if it never was.
+        """
+        now = self._clock.monotonic()
+        rests = self._seen is not None and self._seen == WALState.look(self._wal_name)
+        with self._lock:
+            self._note_synced(now if rests else None)
+            return self._synced_at
 
     def max_ltx(self) -> tuple[TXID, TXID]:
         """Return the first and the last TXID of the newest level-0 file; zeros if there is none."""
@@ -141,6 +154,7 @@ class DBState(DBLevels):
 
     def _sync(self) -> None:
         """Sync, as the holder of _lock."""
+        begin = self._clock.monotonic()
         before = WALState.look(self._wal_name)  # what is written from here on shows at the next look
         if self._connected is not None and before == self._seen:
             return
@@ -156,8 +170,19 @@ class DBState(DBLevels):
                 self._connected.primary.rest()  # nobody writes just now, as far as is known
             if self._connected is not None and before.is_settled(self._clock.now()):
                 self._seen = before
+            if self._connected is not None:
+                self._note_synced(begin)
         finally:
             self._publish()
+
+    def _note_synced(self, begin: float | None) -> None:
+        """Note that a sync which began then is done, and whether the replicas have what one before it found."""
+        if self._uploading is None and begin is not None:
+            self._uploading = begin, self.pos().txid
+        if self._uploading is not None:
+            at, txid = self._uploading
+            if all(replica.pos().txid >= txid for replica in self.replicas):
+                self._synced_at, self._uploading = at, None
 
     def _connect_settings(self) -> ConnectSettings:
         return ConnectSettings(
@@ -171,7 +196,7 @@ class DBState(DBLevels):
     def _disconnect(self) -> None:
         """Let go of the database, as the holder of _lock."""
         connected, self._connected = self._connected, None
-        self._newest = self._seen = None
+        self._newest = self._seen = self._uploading = None
         self._due_at = NEVER
         if connected is not None:
             connected.close()

@@ -26,6 +26,7 @@ from replication.compaction_levels import (
 )
 from replication.db import DB
 from replication.errors import UsageError
+from replication.heartbeat import DEFAULT_HEARTBEAT_INTERVAL_S, Heartbeat
 from replication.levels import SNAPSHOT_LEVEL
 from replication.ltx.file_info import FileInfo
 from replication.parallel import in_parallel
@@ -35,6 +36,7 @@ from replication.retention import RetentionPolicy
 from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
 from replication.upkeep import Upkeep
 from replication.upkeep_threads import UpkeepThreads
+from replication.validation import DEFAULT_VALIDATION_INTERVAL_S
 
 
 class Store:
@@ -60,6 +62,9 @@ class Store:
         self.l0_retention_check_interval_s = DEFAULT_L0_RETENTION_CHECK_INTERVAL_S
         self.compaction_monitor_enabled = True
         self.retention_enabled = True  # False: somebody else deletes from the replicas
+        self.validation_interval_s = DEFAULT_VALIDATION_INTERVAL_S  # 0: replicas are not validated
+        self.heartbeat_url = ""  # where to tell that all databases are replicated; empty: nowhere
+        self.heartbeat_interval_s = DEFAULT_HEARTBEAT_INTERVAL_S
         self.shutdown_sync_timeout_s = DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
         self.shutdown_sync_interval_s = DEFAULT_SHUTDOWN_SYNC_INTERVAL_S
         self.logger = logging.getLogger("litestream.replication")
@@ -92,7 +97,7 @@ class Store:
         """Open all databases, and begin the work in the background.
 
         Raises:
-            UsageError: the store is open already.
+            UsageError: the store is open already, or the heartbeat's settings make no sense.
             LitestreamError: a database cannot be opened; then none is open.
 
         """
@@ -100,6 +105,7 @@ class Store:
             if self._is_open:
                 msg = "the store is open already"
                 raise UsageError(msg)
+            heartbeat = self._new_heartbeat()
             self._background = Background(self.logger, clock=self._clock)
             opened: list[DB] = []
             try:
@@ -111,8 +117,8 @@ class Store:
                 self._background.close()
                 raise
             self._is_open = True
-            if self.compaction_monitor_enabled:
-                self._upkeep_threads = UpkeepThreads(self, [*self.levels[1:], self.snapshot_level()], clock=self._clock)
+            levels = [*self.levels[1:], self.snapshot_level()] if self.compaction_monitor_enabled else []
+            self._upkeep_threads = UpkeepThreads(self, levels, heartbeat=heartbeat, clock=self._clock)
 
     def close(self) -> None:
         """End the work in the background, and close all databases, each of them synced once more.
@@ -270,6 +276,13 @@ class Store:
         db.shutdown_sync_interval_s = self.shutdown_sync_interval_s
         if self._background is not None:
             db.open_with(self._background)
+
+    def _new_heartbeat(self) -> Heartbeat | None:
+        if not self.heartbeat_url:
+            return None
+        return Heartbeat(
+            self.heartbeat_url, interval_s=self.heartbeat_interval_s, logger=self.logger, clock=self._clock
+        )
 
     def _find(self, path: str | os.PathLike[str]) -> DB:
         """Return the database of a path, as the holder of _lock."""

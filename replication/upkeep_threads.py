@@ -1,11 +1,11 @@
-"""The threads that keep a store's replicas small: one for each level, which comes at the level's instants.
+"""The threads that look after a store's replicas: one for each level, which comes at the level's instants, and others.
 
 They hand the replicas to a few others, so that one that is slow does not keep the rest waiting, and so that never more
 than a few are worked on. What fails for one replica is logged, and tried again at the next instant.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from logging import Logger
@@ -15,9 +15,11 @@ from replication.clock import Clock
 from replication.compaction_levels import CompactionLevel
 from replication.db import DB
 from replication.errors import CompactionTooEarlyError, DBNotReadyError, LitestreamError, NoCompactionError
+from replication.heartbeat import DEFAULT_HEARTBEAT_CHECK_INTERVAL_S, Heartbeat
 from replication.level_loop import LevelLoop
 from replication.levels import SNAPSHOT_LEVEL
 from replication.replica import Replica
+from replication.validation import report_findings, validate_replica
 
 MAX_UPKEEP_THREADS = 4
 """How many replicas are compacted, or cleaned up, at once."""
@@ -28,6 +30,7 @@ class KeptStore(Protocol):
 
     logger: Logger
     l0_retention_check_interval_s: float
+    validation_interval_s: float
 
     def dbs(self) -> list[DB]:
         """Return the databases."""
@@ -48,13 +51,30 @@ class KeptStore(Protocol):
 class UpkeepThreads:
     """The threads; they run from the beginning until they are closed."""
 
-    def __init__(self, store: KeptStore, levels: Iterable[CompactionLevel], *, clock: Clock) -> None:
-        """Start a thread for each level, that of the snapshots being one, and one that deletes from level 0."""
+    def __init__(
+        self, store: KeptStore, levels: Sequence[CompactionLevel], *, heartbeat: Heartbeat | None, clock: Clock
+    ) -> None:
+        """Start a thread for each level, that of the snapshots being one, and for what else there is to do.
+
+        Args:
+            store: the databases.
+            levels: what is compacted; none where nothing is to be.
+            heartbeat: the pings to send, if any.
+            clock: gives the time.
+
+        """
         self._store = store
+        self._heartbeat = heartbeat
         self._logger = store.logger
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(MAX_UPKEEP_THREADS, "litestream-upkeep")
-        loops: dict[str, Callable[[], None]] = {"level 0 retention": self._run_l0_retention}
+        loops: dict[str, Callable[[], None]] = {}
+        if levels:
+            loops["level 0 retention"] = partial(self._repeat, store.l0_retention_check_interval_s, self._retain)
+        if store.validation_interval_s > 0:
+            loops["validation"] = partial(self._repeat, store.validation_interval_s, self._validate)
+        if heartbeat is not None:
+            loops["heartbeat"] = partial(self._repeat, DEFAULT_HEARTBEAT_CHECK_INTERVAL_S, self._ping)
         for level in levels:
             what = f"level {level.level}"
             loops[what] = LevelLoop(
@@ -73,6 +93,8 @@ class UpkeepThreads:
     def close(self) -> None:
         """Begin nothing more, and wait for what runs."""
         self._stopped.set()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         for thread in self._threads:
             thread.join()
         self._pool.shutdown()
@@ -88,9 +110,23 @@ class UpkeepThreads:
         elif level.level == SNAPSHOT_LEVEL:
             self._store.enforce_snapshot_retention(db, replica=replica)
 
-    def _run_l0_retention(self) -> None:
-        while not self._stopped.wait(self._store.l0_retention_check_interval_s):
-            self._each("level 0 retention", lambda db, replica: self._store.enforce_l0_retention(db, replica=replica))
+    def _repeat(self, interval_s: float, function: Callable[[], object]) -> None:
+        while not self._stopped.wait(interval_s):
+            function()
+
+    def _retain(self) -> None:
+        self._each("level 0 retention", lambda db, replica: self._store.enforce_l0_retention(db, replica=replica))
+
+    def _validate(self) -> None:
+        def validate(db: DB, replica: Replica) -> None:
+            findings = validate_replica(replica.retrying_client)
+            report_findings(findings, f"{db.path.name} in {replica.client!r}", self._logger)
+
+        self._each("validation", validate)
+
+    def _ping(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.check([db.last_synced_at() for db in self._store.dbs()])
 
     def _each(self, what: str, task: Callable[[DB, Replica], object]) -> bool:
         """Do something for each replica, and say whether all of them were ready."""
