@@ -154,6 +154,10 @@ class ConflictError(LitestreamError):
     """
 
 
+class LocalStateHeldError(LitestreamError):
+    """Call again later, or end the other one: the same database is replicated with the same local state already."""
+
+
 class LeaseError(LitestreamError):
     """Do not write: the right to write to the replica is not ours."""
 

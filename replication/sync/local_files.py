@@ -64,10 +64,15 @@ class LocalFiles:
         self._database = Path(database)
         self.directory = Path(ltx_level_dir(meta_path, 0))
 
-    def prepare(self) -> None:
-        """Make the directories, and remove what a crash left half-written."""
+    def make_directories(self) -> None:
+        """Make the directories that are missing."""
         with local_errors(self._meta):
             self._make_directory(self.directory)
+
+    def prepare(self) -> None:
+        """Make the directories, and remove what a crash left half-written."""
+        self.make_directories()
+        with local_errors(self._meta):
             for path in self._meta.rglob(f"*{TEMPORARY_SUFFIX}"):
                 path.unlink(missing_ok=True)
 
@@ -143,7 +148,7 @@ class LocalFiles:
                 with temporary.open("wb") as file:
                     yield file
                     file.flush()
-                    self._inherit(file.fileno(), self._database)
+                    inherit(file.fileno(), self._database)
                     os.fsync(file.fileno())
                 temporary.replace(path)
                 self._last(path)
@@ -174,19 +179,20 @@ class LocalFiles:
         directory.mkdir(exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY)
         try:
-            self._inherit(descriptor, self._database.parent)
+            inherit(descriptor, self._database.parent)
         finally:
             os.close(descriptor)
         sync_directory(directory.parent)
 
-    def _inherit(self, descriptor: int, model: Path) -> None:
-        """Take over mode and owner as far as we may."""
-        found = model.stat()
-        os.fchmod(descriptor, found.st_mode & _PERMISSIONS)
-        ours = os.fstat(descriptor)
-        if (ours.st_uid, ours.st_gid) != (found.st_uid, found.st_gid):
-            with suppress(PermissionError):
-                os.fchown(descriptor, found.st_uid, found.st_gid)
+
+def inherit(descriptor: int, model: Path) -> None:
+    """Take over mode and owner of another file, as far as we may."""
+    found = model.stat()
+    os.fchmod(descriptor, found.st_mode & _PERMISSIONS)
+    ours = os.fstat(descriptor)
+    if (ours.st_uid, ours.st_gid) != (found.st_uid, found.st_gid):
+        with suppress(PermissionError):
+            os.fchown(descriptor, found.st_uid, found.st_gid)
 
 
 def sync_directory(directory: Path) -> None:
