@@ -8,7 +8,11 @@ after a while, and takes it again with its next upload unless somebody else has 
 Times are those of the writers' clocks, so a writer whose clock is ahead by more than the lease's time takes a lease
 that is still held. Compaction and deletion do not need the lease.
 
-    {"generation": 3, "expires_at": "2026-03-01T12:00:30Z", "owner": "host:4711"}
+    {"generation": 3, "expires_at": "2026-03-01T12:00:30Z", "owner": "host:4711:0123456789abcdef"}
+
+The owner's name ends with the id of the lock it has on its local state (`replication.sync.meta_lock`). One process at a
+time has that lock, so a writer that has it now, and finds its id in a lease, knows that the lease's owner has ended
+without letting go, and takes over at once. Anybody else waits until the time is over.
 
 Source: litestream 0.5.17, leaser.go and s3/leaser.go.
 """
@@ -17,6 +21,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, Self
@@ -27,6 +32,11 @@ from replication.errors import LeaseError, LeaseHeldError, LeaseLostError
 LEASE_NAME = "lock.json"
 DEFAULT_LEASE_TTL_S = 30.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _no_id() -> str:
+    """Return the id of a writer that has no lock on local state."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +119,22 @@ class Lease:
         store: LeaseStore,
         *,
         owner: str | None = None,
+        local_id: Callable[[], str] = _no_id,
         ttl_s: float = DEFAULT_LEASE_TTL_S,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Take the place where it is stored; it is not acquired yet."""
+        """Take the place where it is stored; it is not acquired yet.
+
+        Args:
+            store: the place.
+            owner: what others are told; the host and the process, if not given.
+            local_id: gives the id of the lock on the local state while it is held, and nothing while it is not.
+            ttl_s: how long the lease lasts, in seconds.
+            clock: gives the time.
+
+        """
         self.owner = owner or f"{socket.gethostname()}:{os.getpid()}"
+        self._local_id = local_id
         self._store = store
         self._ttl = timedelta(seconds=ttl_s)
         self._clock = clock
@@ -157,7 +178,7 @@ class Lease:
         with self._lock:
             etag, self._etag = self._etag, ""
             if etag and self._clock.now() < self._expires_at:
-                expired = LeaseRecord(generation=self._generation, expires_at=self._clock.now(), owner=self.owner)
+                expired = LeaseRecord(generation=self._generation, expires_at=self._clock.now(), owner=self._name())
                 self._store.replace(expired.format(), etag)
 
     def _acquire(self, now: datetime) -> None:
@@ -166,7 +187,7 @@ class Lease:
         if stored and record and record == self._asked:  # our last answer was lost
             self._take(record, stored.etag)
             return
-        if record is not None and record.expires_at > now:
+        if record is not None and record.expires_at > now and not self._is_predecessor(record):
             raise _held(record)
         self._asked = new = self._record(now, record.generation + 1 if record else 1)
         data = new.format()
@@ -195,7 +216,17 @@ class Lease:
         raise LeaseLostError(msg)
 
     def _record(self, now: datetime, generation: int) -> LeaseRecord:
-        return LeaseRecord(generation=generation, expires_at=now + self._ttl, owner=self.owner)
+        return LeaseRecord(generation=generation, expires_at=now + self._ttl, owner=self._name())
+
+    def _name(self) -> str:
+        """Return the owner as it is stored."""
+        local_id = self._local_id()
+        return f"{self.owner}:{local_id}" if local_id else self.owner
+
+    def _is_predecessor(self, record: LeaseRecord) -> bool:
+        """Say whether the owner had the lock that we have now, so that it has ended."""
+        local_id = self._local_id()
+        return bool(local_id) and record.owner.endswith(f":{local_id}")
 
     def _take(self, record: LeaseRecord, etag: str) -> None:
         self._etag, self._generation, self._expires_at, self._asked = etag, record.generation, record.expires_at, None
