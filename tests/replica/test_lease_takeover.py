@@ -125,6 +125,10 @@ def test_without_the_lock_nothing_is_taken_over() -> None:
         lease.hold()
     held[0] = OURS
     assert lease.hold() is True
+    store = MemoryLeaseStore()
+    store.create(LeaseRecord(generation=1, expires_at=FIRST + timedelta(seconds=30), owner="host:1:").format())
+    with pytest.raises(LeaseHeldError):
+        Lease(store, owner="host:2", clock=clock).hold()
 
 
 def test_what_was_written_without_the_lock_is_waited_for_and_kept_when_the_lock_comes() -> None:
