@@ -1,0 +1,101 @@
+"""Whether another copy of SQLite in this process has a database open.
+
+Two copies know nothing of each other's locks, which belong to the process as a whole: closing the database in one of
+them drops the locks of the other, and another process may then delete the live WAL. The module sqlite3 is such a copy,
+unless APSW was built to use the system's SQLite, as that module does then.
+
+The descriptors of the process tell whether anybody has the file open but APSW. The connections of the module sqlite3
+are found through the garbage collector, and asked; those of other threads give no answer. What else it may be cannot be
+found out: a library with an SQLite of its own, or a file opened by `open`.
+
+Source: sqlite.org/howtocorrupt.html, "Multiple copies of SQLite linked into the same application".
+"""
+
+import gc
+import os
+import sys
+import time
+from logging import Logger
+from typing import Any
+
+import apsw
+
+from replication.errors import UsageError
+from replication.sync.descriptors import FileId, file_id, foreign_descriptors
+
+ADVICE = (
+    "it is another copy of SQLite, which drops APSW's locks when it closes the database, whereupon another process may "
+    "delete the live WAL: use apsw there too, or replicate from a process of its own, `apsw-litestream replicate`"
+)
+
+_ATTEMPTS = 3
+_PAUSE_S = 0.01
+"""Longer than it takes to open or close a connection: what is true only meanwhile does not count."""
+
+
+def has_own_sqlite() -> bool:
+    """Say whether APSW has an SQLite of its own; if not, it shares the system's with the module sqlite3."""
+    return bool(apsw.using_amalgamation)
+
+
+def check_no_other_sqlite(path: str, file: FileId, logger: Logger) -> None:
+    """Refuse a database that the module sqlite3 has open in this process, and warn of anybody else who has.
+
+    Raises:
+        UsageError: the module sqlite3 has it open, or may have.
+        PrimaryUnavailableError, PrimaryDeniedError: SQLite cannot open it.
+
+    """
+    foreign = 0
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_S)
+        foreign = foreign_descriptors(path, file)
+        if not foreign:
+            return
+    is_unknown = False
+    for connection in _sqlite3_connections():
+        files = _files_of(connection)
+        if files is None:
+            is_unknown = True
+        elif file in files:
+            msg = f"{path} is open in this process through the module sqlite3 ({connection!r}); {ADVICE}"
+            raise UsageError(msg)
+    if is_unknown:
+        msg = (
+            f"expected that only APSW has {path} open in this process, got {foreign} descriptors of others, and "
+            f"connections of the module sqlite3 that belong to other threads; if it is one of them, {ADVICE}"
+        )
+        raise UsageError(msg)
+    logger.warning(
+        "%s is open in this process %d times by other means than APSW: when that is closed, the locks of APSW are "
+        "dropped, and another process may delete the live WAL",
+        path,
+        foreign,
+    )
+
+
+def _sqlite3_connections() -> list[Any]:
+    """Return the connections of the module sqlite3; if it was never imported there are none."""
+    module = sys.modules.get("_sqlite3")
+    if module is None:
+        return []
+    # Not isinstance, which asks the object: proxies would do whatever they put off until then.
+    return [found for found in gc.get_objects() if issubclass(type(found), module.Connection)]
+
+
+def _files_of(connection: Any) -> set[FileId | None] | None:  # noqa: ANN401 - sqlite3.Connection, which stays unimported
+    """Return which files a connection has open; None if it does not say so, being another thread's."""
+    module = sys.modules["_sqlite3"]
+    try:
+        _ = connection.in_transaction
+    except module.ProgrammingError:
+        return set()  # closed, or never opened
+    try:
+        # As a blob, which no text_factory touches. The base class's own methods, whatever a subclass does.
+        cursor = module.Connection.cursor(connection)
+        cursor.row_factory = None
+        rows = cursor.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list").fetchall()
+    except module.Error:
+        return None
+    return {file_id(os.fsdecode(name)) for (name,) in rows if name}

@@ -1,0 +1,247 @@
+"""Of a database that is about to be replicated it is found out whether another copy of SQLite has it open here.
+
+Bugs planted to try these tests: descriptors counted without those that SQLite keeps, those of attached databases left
+out, a busy connection taken for none, connections of other threads passed over or always refused, closed ones asked,
+answers read through the connection's own factories, a descriptor tried where SQLite has no lock; the look at the
+descriptors kept for too long.
+"""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from replication.errors import UsageError
+from replication.sync import guard as guard_module
+from replication.sync.descriptors import FileId, foreign_descriptors, open_files
+from tests.support.guarding import (
+    REFUSED,
+    connect_sqlite3,
+    connected_elsewhere,
+    descriptor_count,
+    guarding,
+    in_thread,
+    make_database,
+    other_connections,
+    read,
+    take_warnings,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make_database(tmp_path / "app.db")
+
+
+@pytest.fixture(autouse=True)
+def _no_warning(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No test but those that expect it ends with a warning."""
+    yield
+    assert not caplog.records
+
+
+def test_a_database_that_sqlite3_has_open_is_refused_until_it_is_closed(path: Path) -> None:
+    with closing(connect_sqlite3(path)), pytest.raises(UsageError, match=REFUSED) as caught, guarding(path):
+        pass
+    assert str(path) in str(caught.value)
+    with guarding(path):
+        pass
+
+
+def test_one_that_apsw_has_open_too_is_refused(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as application:
+        read(application)
+        with closing(connect_sqlite3(path)), pytest.raises(UsageError, match=REFUSED), guarding(path):
+            pass
+        with guarding(path):
+            read(application)
+
+
+@pytest.mark.parametrize("name", ["link", "hard link", "other directory"])
+def test_one_that_is_open_under_another_name_is_refused(path: Path, name: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    if name == "link":
+        other.symlink_to(path)
+    elif name == "hard link":
+        other.hardlink_to(path)
+    else:
+        (tmp_path / "other").symlink_to(tmp_path)
+        other = tmp_path / "other" / "app.db"
+    with closing(connect_sqlite3(other)), pytest.raises(UsageError, match=REFUSED), guarding(path):
+        pass
+
+
+def test_one_that_is_attached_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("ATTACH ? AS other", (str(path),))
+        with pytest.raises(UsageError, match=REFUSED), guarding(path):
+            pass
+
+
+def test_a_connection_that_answers_in_its_own_way_is_understood(path: Path) -> None:
+    class Connection(sqlite3.Connection):
+        def cursor(self, *_arguments: object) -> sqlite3.Cursor:  # type: ignore[override]
+            raise AssertionError
+
+    def fail(*_arguments: object) -> object:
+        raise AssertionError
+
+    with closing(sqlite3.connect(path, factory=Connection)) as connection:
+        sqlite3.Connection.cursor(connection).execute("SELECT * FROM item").fetchall()
+        connection.row_factory = fail
+        connection.text_factory = fail
+        with pytest.raises(UsageError, match=REFUSED), guarding(path):
+            pass
+
+
+def test_one_that_another_thread_has_open_is_refused(path: Path) -> None:
+    with closing(connect_sqlite3(path, check_same_thread=False)):
+        refused: list[UsageError] = []
+
+        def guard() -> None:
+            with pytest.raises(UsageError, match=REFUSED) as caught, guarding(path):
+                pass
+            refused.append(caught.value)
+
+        in_thread(guard)
+        assert "through the module sqlite3" in str(refused[0])
+
+
+def test_one_that_a_connection_of_another_thread_may_have_open_is_refused(path: Path) -> None:
+    with connected_elsewhere(path), pytest.raises(UsageError, match="belong to other threads"), guarding(path):
+        pass
+    with closing(apsw.Connection(str(path))) as application:
+        read(application)
+        with connected_elsewhere(path), pytest.raises(UsageError, match="got 1 descriptors of others"), guarding(path):
+            pass
+        with guarding(path):
+            pass
+
+
+def test_what_sqlite3_does_with_other_databases_does_not_matter(path: Path) -> None:
+    with other_connections(path), guarding(path):
+        pass
+
+
+@pytest.mark.parametrize("access", [apsw.SQLITE_OPEN_READONLY, apsw.SQLITE_OPEN_READWRITE])
+def test_descriptors_that_sqlite_keeps_are_nobody_elses(path: Path, access: int) -> None:
+    with closing(apsw.Connection(str(path))) as application:
+        read(application)
+        others = [apsw.Connection(str(path), flags=access) for _ in range(5)]
+        for other in others:
+            other.close()
+        assert descriptor_count(path) == 6
+        with other_connections(path):
+            for _ in range(10):
+                with guarding(path):
+                    pass
+        assert descriptor_count(path) <= 7, "trying takes no more of them each time"
+        with connected_elsewhere(path), pytest.raises(UsageError, match="got 1 descriptors of others"), guarding(path):
+            pass
+
+
+def test_repeated_refusals_do_not_use_up_descriptors(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as application, connected_elsewhere(path):
+        read(application)
+        for _ in range(50):
+            with pytest.raises(UsageError), guarding(path):
+                pass
+        assert descriptor_count(path) < 80
+
+
+def test_a_lock_that_another_copy_has_is_not_dropped_by_looking(path: Path) -> None:
+    with (
+        closing(apsw.Connection(str(path))) as application,
+        closing(connect_sqlite3(path)) as connection,
+    ):
+        assert application.db_filename("main") == str(path), "open, without a lock"
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UsageError), guarding(path):
+            pass
+        script = "import apsw, sys; apsw.Connection(sys.argv[1]).execute('BEGIN IMMEDIATE')"
+        tried = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+        assert "BusyError" in tried.stderr
+        connection.execute("ROLLBACK")
+
+
+def test_apsw_may_have_it_attached(path: Path) -> None:
+    with closing(apsw.Connection(":memory:")) as application, other_connections(path):
+        application.execute("ATTACH ? AS one", (str(path),))
+        application.execute("ATTACH ? AS two", (str(path),))
+        read(application, "two")
+        with guarding(path):
+            pass
+
+
+def test_a_connection_of_apsw_that_is_busy_is_taken_into_account(path: Path) -> None:
+    is_busy, is_done = threading.Event(), threading.Event()
+    with closing(apsw.Connection(str(path))) as application, other_connections(path):
+        read(application)
+        apsw.Connection(str(path)).close()
+
+        def pause(*_arguments: object) -> None:
+            is_busy.set()
+            is_done.wait()
+
+        application.create_scalar_function("pause", pause)
+        thread = threading.Thread(target=lambda: application.execute("SELECT pause()").fetchall())
+        thread.start()
+        is_busy.wait()
+        with guarding(path):
+            pass
+        with closing(connect_sqlite3(path)) as connection:
+            found = foreign_descriptors(str(path), FileId.of(path.stat()))
+            assert found == 0, "the busy one may have a lock, and so any number may be kept"
+            connection.close()
+        is_done.set()
+        thread.join()
+
+
+def test_a_file_that_is_open_by_other_means_is_told_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with path.open("rb"):
+        with guarding(path):
+            pass
+        (warning,) = take_warnings(caplog)
+        assert warning.startswith(f"{path} is open in this process 1 times by other means than APSW")
+        with closing(apsw.Connection(str(path))) as application:
+            read(application)
+            with guarding(path):
+                pass
+            assert len(take_warnings(caplog)) == 1
+    with guarding(path):
+        pass
+
+
+def test_the_descriptors_are_looked_at_once_for_many_databases(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+
+    def look() -> object:
+        looks.append(None)
+        return open_files()
+
+    monkeypatch.setattr(guard_module, "open_files", look)
+    monkeypatch.setattr(guard_module, "SCAN_LIFE_S", 3600.0)
+    monkeypatch.setattr(guard_module, "_scans", guard_module._Scans())
+    for number in range(20):
+        other = tmp_path / f"{number}.db"
+        other.write_bytes(b"")
+        with guarding(other):
+            pass
+    assert len(looks) == 1
+    with closing(connect_sqlite3(path)), pytest.raises(UsageError, match=REFUSED), guarding(path):
+        pass
+    assert len(looks) == 2, "a connection was made since"
+    with guarding(path):
+        pass
+    monkeypatch.setattr(guard_module, "SCAN_LIFE_S", 0.0)
+    with guarding(tmp_path / "0.db"):
+        pass
+    assert len(looks) == 3
