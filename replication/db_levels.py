@@ -43,6 +43,10 @@ class DBLevels(DBPaths, ABC):
         """Return the position of the newest local level-0 file."""
 
     @abstractmethod
+    def local_id(self) -> str:
+        """Return the id of the lock on the local state, while it is held."""
+
+    @abstractmethod
     def snapshot_reader(self) -> tuple[Pos, BinaryIO]:
         """Return a position, and a reader of the whole database there."""
 

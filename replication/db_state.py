@@ -102,6 +102,11 @@ class DBState(DBLevels):
             self._note_synced(now if rests else None)
             return self._synced_at
 
+    def local_id(self) -> str:
+        """Return the id of the lock on the local state, which is held from the first sync on; else nothing."""
+        connected = self._connected
+        return "" if connected is None else connected.lock.id
+
     def max_ltx(self) -> tuple[TXID, TXID]:
         """Return the first and the last TXID of the newest level-0 file; zeros if there is none."""
         txid = self.pos().txid

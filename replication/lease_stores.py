@@ -7,7 +7,7 @@ of them compares and renames; it goes with the process that holds it, so a crash
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from replication.client.s3 import S3ReplicaClient
 from replication.client.s3_config import S3Config
 from replication.client.s3_store import S3Bucket, S3RequestError
 from replication.client.wrapper import WrapperClient
+from replication.clock import Clock
 from replication.errors import DeniedError, UnavailableError
 from replication.lease import LEASE_NAME, Lease, LeaseStore, StoredLease
 
@@ -30,10 +31,10 @@ def lease_store(client: ReplicaClient) -> LeaseStore | None:
     return FileLeaseStore(client.path) if isinstance(client, FileReplicaClient) else None
 
 
-def default_lease(client: ReplicaClient) -> Lease | None:
+def default_lease(client: ReplicaClient, local_id: Callable[[], str], clock: Clock) -> Lease | None:
     """Return a lease on a client's replica, or None if its store cannot keep one."""
     store = lease_store(client)
-    return None if store is None else Lease(store)
+    return None if store is None else Lease(store, local_id=local_id, clock=clock)
 
 
 class MemoryLeaseStore:

@@ -26,6 +26,9 @@ class LocalDatabase(Protocol):
     def ltx_path(self, level: int, min_txid: TXID, max_txid: TXID) -> Path:
         """Return where a local file of that name lies, or would lie."""
 
+    def local_id(self) -> str:
+        """Return the id of the lock on the local state, while it is held; else nothing."""
+
     def snapshot_reader(self) -> tuple[Pos, BinaryIO]:
         """Return a position, and a reader of the whole database there as an LTX file; closing it frees the database.
 

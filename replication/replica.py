@@ -63,7 +63,9 @@ class Replica(ReplicaFiles):
         self.client = client
         self.sync_interval_s = sync_interval_s
         self.monitor_enabled = monitor_enabled
-        self._lease = lease if isinstance(lease, Lease) else default_lease(client) if lease else None
+        self._lease = (
+            lease if isinstance(lease, Lease) else default_lease(client, db.local_id, clock) if lease else None
+        )
         self._chance = chance
         self._sync_lock = threading.Lock()  # held while files are uploaded, so that they are in order
         self._lock = threading.Lock()

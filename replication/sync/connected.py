@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,9 @@ from replication.checkpoint import Checkpointer
 from replication.clock import Clock
 from replication.errors import UnavailableError
 from replication.sync.from_replica import ReplicaLink, fetch_newest
+from replication.sync.guard import Guard
 from replication.sync.local_files import LocalFiles
+from replication.sync.meta_lock import MetaLock
 from replication.sync.primary import Primary
 from replication.sync.syncer import Syncer
 
@@ -33,6 +36,8 @@ class Connected:
 
     file_info: os.stat_result
     dir_info: os.stat_result
+    lock: MetaLock
+    guard: Guard
     primary: Primary
     syncer: Syncer
     checkpointer: Checkpointer
@@ -42,7 +47,8 @@ class Connected:
         """Connect to the database at a path, or return None if there is none.
 
         Raises:
-            UsageError: the database cannot be in WAL mode.
+            UsageError: the database cannot be in WAL mode, or another SQLite in this process has it open.
+            LocalStateHeldError: somebody else replicates with this local state.
             PrimaryUnavailableError, PrimaryDeniedError, PrimaryCorruptError: SQLite failed.
             DeniedError, UnavailableError: no replica, or not the local directory, can be reached.
 
@@ -53,10 +59,13 @@ class Connected:
             return None
         dir_info = path.parent.stat()
         files = LocalFiles(str(settings.meta_path), str(path))
-        files.prepare()
-        _fetch_newest(links, files, settings.logger)
-        primary = Primary(str(path), busy_timeout_s=settings.busy_timeout_s)
-        try:
+        files.make_directories()
+        with ExitStack() as opened:
+            lock = opened.enter_context(closing(MetaLock(settings.meta_path, path, clock=settings.clock)))
+            files.prepare()
+            _fetch_newest(links, files, settings.logger)
+            guard = opened.enter_context(closing(Guard(path, file_info, logger=settings.logger)))
+            primary = opened.enter_context(closing(Primary(str(path), busy_timeout_s=settings.busy_timeout_s)))
             syncer = Syncer(
                 primary,
                 files,
@@ -73,10 +82,8 @@ class Connected:
                 clock=settings.clock,
                 logger=settings.logger,
             )
-        except BaseException:
-            primary.close()
-            raise
-        return cls(file_info, dir_info, primary, syncer, checkpointer)
+            opened.pop_all()
+        return cls(file_info, dir_info, lock, guard, primary, syncer, checkpointer)
 
     def is_at(self, path: Path) -> bool:
         """Say whether the file at a path is still the one that was opened."""
@@ -87,8 +94,10 @@ class Connected:
         return (found.st_dev, found.st_ino) == (self.file_info.st_dev, self.file_info.st_ino)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, and of the local state."""
         self.primary.close()
+        self.guard.close()
+        self.lock.close()
 
 
 def _fetch_newest(links: Sequence[ReplicaLink], files: LocalFiles, logger: logging.Logger) -> None:

@@ -75,7 +75,7 @@ def test_a_crash_between_two_steps_loses_nothing(tmp_path: Path, point: str, mea
         with pytest.raises(CrashError):
             db.sync()
     assert db._connected is not None
-    db._connected.primary.close()  # as the end of the process does: nothing is written
+    db._connected.close()  # as the end of the process does: nothing is written
     commit(application, 3)
     if meanwhile == "the WAL starts over":
         truncate(application)

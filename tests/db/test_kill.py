@@ -32,6 +32,10 @@ def checkpoint(application: apsw.Connection, mode: int) -> None:
         assert application.wal_checkpoint(mode=mode) != (-1, -1)
 
 
+def differing_pages(before: bytes, after: bytes) -> int:
+    return sum(before[at : at + 4096] != after[at : at + 4096] for at in range(0, len(after), 4096))
+
+
 @pytest.mark.interop
 def test_a_replicator_killed_at_any_instant_leaves_a_chain_without_a_gap_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
@@ -55,10 +59,14 @@ def test_a_replicator_killed_at_any_instant_leaves_a_chain_without_a_gap_and_los
         with db:
             db.sync()
             assert restored(db, tmp_path, by_program=True) == image(application)
+            before, oversized = b"", 0
             for txid, data in states(db):
+                if txid > 1:
+                    oversized += page_counts(db, [txid])[0] > differing_pages(before, data) + 2
+                before = data
                 counter, rows, highest, cells, checked = query(data, CHECK)[0]
                 assert (rows, highest, cells, checked) == (counter, counter, counter, "ok"), f"at TXID {txid}"
-            assert max(page_counts(db, local_txids(db)[1:])) < len(image(application)) // 4096 // 2
+            assert oversized * 10 <= txid
     finally:
         replicator.kill()
         application.close()

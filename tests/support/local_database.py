@@ -54,6 +54,9 @@ class LocalStandIn:
     def pos(self) -> Pos:
         return Pos(max((info.max_txid for info in self.client.ltx_files(0)), default=NO_TXID))
 
+    def local_id(self) -> str:
+        return ""
+
     def ltx_path(self, level: int, min_txid: TXID, max_txid: TXID) -> Path:
         return Path(ltx_file_path(str(self._root), level, min_txid, max_txid))
 
