@@ -10,13 +10,15 @@ What makes it hold still. A read transaction T began before the WAL was scanned 
   from the database file.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from replication.errors import WALError
-from replication.position import Pgno
+from replication.position import Pgno, lock_pgno
 from replication.sync.wal_position import WALPosition
 from replication.wal.checksum import NO_SUMS
 from replication.wal.frame import WAL_FRAME_HEADER_SIZE, WALFrameHeader
@@ -26,6 +28,9 @@ from replication.wal.reader import WALReader
 
 READ_SIZE = 1 << 20
 """How many bytes of pages are read at once, about."""
+
+MAX_GAP = 4
+"""Frames that are so far apart are read at once, with those between them: that costs less than another read."""
 
 MAX_SCANS = 4
 """How often a WAL is read that is started over meanwhile; more than once in a read transaction takes luck."""
@@ -127,41 +132,65 @@ class DatabaseImage:
         self._page_map = page_map
         self._salts = salts
 
-    def read_pages(self, first: int, count: int) -> bytes:
+    def read_pages(self, first: int, count: int) -> bytes | bytearray:
         """Return pages `first` to `first + count - 1`, one behind the other."""
-        if self._page_map is None:
+        page_map = self._page_map
+        if page_map is None:
+            return self._read_main(first, count)
+        start, end = np.searchsorted(page_map.pgnos, (first, first + count))
+        if start == end:
             return self._read_main(first, count)
         pages = bytearray(self._read_main(first, count))
-        page_map, page_size = self._page_map, self.page_size
-        # memoryviews: a search in a numpy array takes ten times as long
-        pgnos, offsets = page_map.pgnos.data, page_map.offsets.data
-        i = bisect_left(pgnos, first)
-        if i == len(pgnos) or pgnos[i] >= first + count:
-            return bytes(pages)
-        while i < len(pgnos) and pgnos[i] < first + count:
-            at = (pgnos[i] - first) * page_size
-            pages[at : at + page_size] = self._files.read_wal(offsets[i] + WAL_FRAME_HEADER_SIZE, page_size).ljust(
-                page_size, b"\0"
-            )
-            i += 1
+        at = page_map.pgnos[start:end].astype(np.intp) - first
+        read_frames(self._files, page_map.offsets[start:end], self.page_size, into=pages, at=at)
         if not has_salts(self._files, self._salts):
             self._page_map = None
             return self._read_main(first, count)
-        return bytes(pages)
+        return pages
+
+    def pieces(self) -> Iterator[tuple[int, bytes | bytearray]]:
+        """Yield all pages but the lock page, side by side in pieces: the number of the first page, and the bytes."""
+        lock = lock_pgno(self.page_size)
+        for first, last in ((1, min(lock - 1, self.commit)), (lock + 1, self.commit)):
+            yield from self._pieces(first, last)
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number and the bytes of every page, that of the lock page too, ascending."""
+        for first, pages in self._pieces(1, self.commit):
+            for i in range(len(pages) // self.page_size):
+                yield first + i, bytes(pages[i * self.page_size : (i + 1) * self.page_size])
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, bytes | bytearray]]:
         step = max(1, READ_SIZE // self.page_size)
-        for start in range(1, self.commit + 1, step):
-            count = min(step, self.commit + 1 - start)
-            pages = self.read_pages(start, count)
-            for i in range(count):
-                yield start + i, pages[i * self.page_size : (i + 1) * self.page_size]
+        for start in range(first, last + 1, step):
+            yield start, self.read_pages(start, min(step, last + 1 - start))
 
     def _read_main(self, first: int, count: int) -> bytes:
         size = count * self.page_size
         # A page that was never written may lie behind the end of the file: it is free, and holds nothing.
         return self._files.read_main((first - 1) * self.page_size, size).ljust(size, b"\0")
+
+
+def read_frames(
+    files: DatabaseFiles, offsets: NDArray[np.uint64], page_size: int, *, into: bytearray, at: NDArray[np.intp]
+) -> None:
+    """Read the pages of the frames that begin at these offsets, and put them into a row of pages, at these places.
+
+    Frames that lie close together are read at once. What the WAL does not have any more becomes zeros.
+    """
+    if len(offsets) == 0:
+        return
+    frame_size = WAL_FRAME_HEADER_SIZE + page_size
+    pages = np.frombuffer(into, dtype=np.uint8).reshape(-1, page_size)
+    order = np.argsort(offsets)
+    frames = (offsets[order].astype(np.int64) - WAL_HEADER_SIZE) // frame_size
+    cuts = (np.flatnonzero(np.diff(frames) > MAX_GAP) + 1).tolist()
+    for start, end in zip([0, *cuts], [*cuts, len(frames)], strict=True):
+        first = int(frames[start])
+        size = (int(frames[end - 1]) - first + 1) * frame_size
+        data = files.read_wal(WAL_HEADER_SIZE + first * frame_size, size).ljust(size, b"\0")
+        rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, frame_size)
+        pages[at[order[start:end]]] = rows[frames[start:end] - first, WAL_FRAME_HEADER_SIZE:]
 
 
 def has_salts(files: DatabaseFiles, salts: Salts) -> bool:

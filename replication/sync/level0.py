@@ -1,6 +1,5 @@
 """Writing one level-0 file."""
 
-from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +9,7 @@ import numpy as np
 from replication.ltx.encoder import Encoder
 from replication.ltx.header import NO_CHECKSUM_FLAG, Header
 from replication.position import TXID
-from replication.sync.changes import ChangedPage
+from replication.sync.changes import ChangedPages
 from replication.sync.local_files import LocalFile, LocalFiles
 from replication.sync.page_sums import Checksums, PageSums, SumsTag
 from replication.wal.header import Salts
@@ -41,7 +40,7 @@ class WrittenFile:
 def write_level0(
     files: LocalFiles,
     txid: TXID,
-    pages: Iterable[ChangedPage],
+    pages: Iterable[ChangedPages],
     *,
     page_size: int,
     commit: int,
@@ -70,13 +69,12 @@ def write_level0(
     first = next(rest, None)
     if first is None:
         return None
-    pgnos, checksums = array("I"), array("Q")
+    pgnos, checksums = [], []
     with files.create(txid) as output:
         encoder = Encoder(output, header)
-        for page in chain([first], rest):
-            encoder.encode_page(page.pgno, page.data)
-            pgnos.append(page.pgno)
-            checksums.append(page.checksum)
+        for some in chain([first], rest):
+            encoder.encode_pages(some.pgnos.tolist(), some.data)
+            pgnos.append(some.pgnos)
+            checksums.append(some.checksums)
         trailer = encoder.close()
-    file = LocalFile(header, trailer.file_checksum)
-    return WrittenFile(file, np.array(pgnos, dtype=np.uint32), np.array(checksums, dtype=np.uint64))
+    return WrittenFile(LocalFile(header, trailer.file_checksum), np.concatenate(pgnos), np.concatenate(checksums))

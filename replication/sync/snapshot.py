@@ -113,12 +113,10 @@ class _SnapshotReader(io.RawIOBase):
 def _encode(image: DatabaseImage, header: Header) -> Generator[bytes]:
     output = io.BytesIO()
     encoder = Encoder(output, header)
-    for pgno, page in image:
-        if pgno != header.lock_pgno:
-            encoder.encode_page(pgno, page)
-        if output.tell() >= READ_SIZE:
-            yield output.getvalue()
-            output.seek(0)
-            output.truncate()
+    for first, pages in image.pieces():
+        encoder.encode_pages(range(first, first + len(pages) // header.page_size), pages)
+        yield output.getvalue()
+        output.seek(0)
+        output.truncate()
     encoder.close()
     yield output.getvalue()

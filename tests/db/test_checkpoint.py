@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,14 +188,14 @@ def test_writers_go_on_while_a_backlog_is_encoded(tmp_path: Path, monkeypatch: p
     application.execute("INSERT INTO item VALUES (0, zeroblob(2000000))")
     application.set_busy_timeout(0)
     began, done = threading.Event(), threading.Event()
-    real = Encoder.encode_page
+    real = Encoder.encode_pages
 
-    def slow(self: Encoder, pgno: int, data: bytes) -> None:
+    def slow(self: Encoder, pgnos: Sequence[int], pages: bytes) -> None:
         began.set()
         assert done.wait(10)
-        real(self, pgno, data)
+        real(self, pgnos, pages)
 
-    monkeypatch.setattr(Encoder, "encode_page", slow)
+    monkeypatch.setattr(Encoder, "encode_pages", slow)
     with open_db(tmp_path / "app.db") as db:
         thread = threading.Thread(target=db.sync)
         thread.start()

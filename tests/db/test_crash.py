@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,15 +268,15 @@ def test_an_error_of_sqlite_while_a_file_is_written_is_not_one_of_the_storage(
     with open_db(path) as db:
         db.sync()
         commit(application, 3)
-        encode = Encoder.encode_page
+        encode = Encoder.encode_pages
 
-        def fail(self: Encoder, pgno: int, data: bytes) -> None:
-            encode(self, pgno, data)
+        def fail(self: Encoder, pgnos: Sequence[int], pages: bytes) -> None:
+            encode(self, pgnos, pages)
             with sqlite_errors(str(path)):
                 raise apsw.IOError
 
         with monkeypatch.context() as patch:
-            patch.setattr(Encoder, "encode_page", fail)
+            patch.setattr(Encoder, "encode_pages", fail)
             with pytest.raises(PrimaryUnavailableError):
                 db.sync()
         assert len(list(db.ltx_level_dir(0).iterdir())) == 1

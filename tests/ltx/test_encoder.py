@@ -72,6 +72,30 @@ def test_a_page_of_the_older_form_is_stored_in_the_newer_one() -> None:
         assert file.getvalue() == make_file(make_header(8, commit=2), {2: page})
 
 
+@given(PAGES.filter(bool), st.integers(1, 50))
+def test_many_pages_at_once_are_written_as_one_by_one(pages: dict[int, bytes], step: int) -> None:
+    file = io.BytesIO()
+    encoder = Encoder(file, make_header(8, 9, commit=50))
+    pgnos = sorted(pages)
+    for first in range(0, len(pgnos), step):
+        some = pgnos[first : first + step]
+        encoder.encode_pages(some, b"".join(pages[pgno] for pgno in some))
+    encoder.close()
+    assert file.getvalue() == make_file(make_header(8, 9, commit=50), pages)
+
+
+@pytest.mark.parametrize(
+    ("pgnos", "size", "message"),
+    [([1, 3, 2], 1536, "page above 3"), ([1, 2], 1023, "2 pages of 512 bytes"), ([1, 2, 4], 1536, "pages up to 3")],
+)
+def test_of_many_pages_none_may_be_wrong(pgnos: list[int], size: int, message: str) -> None:
+    file = io.BytesIO()
+    encoder = Encoder(file, make_header(8, commit=3))
+    with pytest.raises(LTXError, match=message):
+        encoder.encode_pages(pgnos, bytes(size))
+    assert file.tell() == 100
+
+
 def test_the_size_is_known_while_writing() -> None:
     file = io.BytesIO()
     encoder = Encoder(file, make_header(1, commit=2))
