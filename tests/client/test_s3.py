@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from replication.client.base import ReplicaClient
 from replication.client.retry import RetryingClient
 from replication.client.s3_config import s3_config
 from replication.client.s3_store import S3Bucket
+from replication.client.s3_stores import S3Stores
 from replication.client.url import replica_client
 from replication.client.url_parse import parse_replica_url
 from replication.errors import (
@@ -361,6 +363,27 @@ def test_requests_that_hear_of_the_wrong_region_at_once_all_move(s3_server: S3Se
     with ThreadPoolExecutor(count) as pool:
         calls = [pool.submit(bucket.call, "read", request, itertools.count()) for _ in range(count)]
         assert [call.result(timeout=60) for call in calls] == ["eu-west-1"] * count
+
+
+def test_clients_of_one_bucket_under_the_same_settings_share_what_reaches_it(s3_server: S3Server, path: str) -> None:
+    urls = [s3_server.url(f"{path}/{number}") for number in (1, 2)] + [f"{s3_server.url(path)}&sign-payload=false"]
+    first, second, other = (S3Bucket(s3_config(parse_replica_url(url), {}, {})) for url in urls)
+    for bucket in (first, second, other):
+        bucket.open()
+    store = weakref.ref(stores_of(first))
+    assert stores_of(second) is store()
+    assert stores_of(other) is not store()
+    first.close()
+    assert not first.is_open
+    assert second.is_open
+    assert stores_of(second) is store()
+    second.close()
+    assert store() is None
+
+
+def stores_of(bucket: S3Bucket) -> S3Stores:
+    assert bucket._held is not None
+    return bucket._held
 
 
 def test_a_region_that_stays_wrong_is_not_tried_for_ever(s3_server: S3Server, path: str) -> None:
