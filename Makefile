@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 .PHONY: help demo test lint format bench soak servers clean
 
 help:
-	@echo "make demo     read a replica that the real Litestream program writes (half a minute, most of it set-up)"
+	@echo "make demo     replicate a database, and read its replica in place (half a minute, most of it set-up)"
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"

