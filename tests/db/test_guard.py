@@ -176,12 +176,14 @@ def test_threads_may_use_apsw_while_guards_come_and_go(path: Path) -> None:
         read(application)
         for thread in threads:
             thread.start()
-        for _ in range(50):
-            with guarding(path):
-                pass
-        is_done.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for _ in range(50):
+                with guarding(path):
+                    pass
+        finally:
+            is_done.set()
+            for thread in threads:
+                thread.join()
     assert not failures
 
 

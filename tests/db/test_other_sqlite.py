@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -179,28 +179,36 @@ def test_apsw_may_have_it_attached(path: Path) -> None:
             pass
 
 
-def test_a_connection_of_apsw_that_is_busy_is_taken_into_account(path: Path) -> None:
+@contextmanager
+def busy(connection: apsw.Connection) -> Iterator[None]:
+    """Another thread is at work with a connection of APSW."""
     is_busy, is_done = threading.Event(), threading.Event()
+
+    def pause(*_arguments: object) -> None:
+        is_busy.set()
+        is_done.wait()
+
+    connection.create_scalar_function("pause", pause)
+    thread = threading.Thread(target=lambda: connection.execute("SELECT pause()").fetchall())
+    thread.start()
+    is_busy.wait()
+    try:
+        yield
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def test_a_connection_of_apsw_that_is_busy_is_taken_into_account(path: Path) -> None:
     with closing(apsw.Connection(str(path))) as application, other_connections(path):
         read(application)
         apsw.Connection(str(path)).close()
-
-        def pause(*_arguments: object) -> None:
-            is_busy.set()
-            is_done.wait()
-
-        application.create_scalar_function("pause", pause)
-        thread = threading.Thread(target=lambda: application.execute("SELECT pause()").fetchall())
-        thread.start()
-        is_busy.wait()
-        with guarding(path):
-            pass
-        with closing(connect_sqlite3(path)) as connection:
-            found = foreign_descriptors(str(path), FileId.of(path.stat()))
+        with busy(application):
+            with guarding(path):
+                pass
+            with closing(connect_sqlite3(path)):
+                found = foreign_descriptors(str(path), FileId.of(path.stat()))
             assert found == 0, "the busy one may have a lock, and so any number may be kept"
-            connection.close()
-        is_done.set()
-        thread.join()
 
 
 def test_a_file_that_is_open_by_other_means_is_told_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
