@@ -12,7 +12,7 @@ _AUTHORITIES = ("", "localhost")
 
 
 def possible_files(database: object) -> list[str]:
-    """Return the paths that may be opened, none for a database in memory or what is no name at all.
+    """Return the paths that may be opened; of what is no name at all, none.
 
     Whether a name that begins with `file:` is taken as a URI depends on the call and on how SQLite was built.
 
@@ -20,14 +20,12 @@ def possible_files(database: object) -> list[str]:
     ['app.db']
     >>> possible_files("file:app.db?mode=ro")
     ['file:app.db?mode=ro', 'app.db']
-    >>> possible_files(":memory:")
+    >>> possible_files(None)
     []
     """
     try:
         name = os.fsdecode(cast("str", database))
     except TypeError:
-        return []
-    if name in ("", ":memory:"):
         return []
     path = _path_of_uri(name)
     return [name] if path is None else [name, path]

@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 def _no_warning(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No test but those that expect it ends with a warning."""
     yield
-    assert not caplog.records
+    assert not caplog.get_records("call")
 
 
 def test_a_database_that_sqlite3_has_open_is_refused_until_it_is_closed(path: Path) -> None:
@@ -179,6 +179,13 @@ def test_apsw_may_have_it_attached(path: Path) -> None:
             pass
 
 
+def test_apsw_may_have_it_for_reading_only(path: Path) -> None:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as application, other_connections(path):
+        read(application)
+        with guarding(path):
+            pass
+
+
 @contextmanager
 def busy(connection: apsw.Connection) -> Iterator[None]:
     """Another thread is at work with a connection of APSW."""
@@ -222,6 +229,17 @@ def test_a_file_that_is_open_by_other_means_is_told_of(path: Path, caplog: pytes
             with guarding(path):
                 pass
             assert len(take_warnings(caplog)) == 1
+        closed: list[sqlite3.Connection] = []
+
+        def connect_and_close() -> None:
+            closed.append(sqlite3.connect(path))
+            closed[-1].close()
+
+        connect_and_close()
+        in_thread(connect_and_close)
+        with closing(sqlite3.connect(path.with_name("other.db"))), guarding(path):
+            pass
+        assert len(take_warnings(caplog)) == 1, "none of these has it open"
     with guarding(path):
         pass
 
