@@ -156,7 +156,8 @@ class S3Server:
         """Let the next `times` requests fail (None: all), of one kind only, or whose key holds a text.
 
         `what` is an error code of S3, answered with `status`; or "cut": half of the answer, then the connection
-        breaks; or "hang": no answer before the reset.
+        breaks; or "hang": no answer before the reset; or "drop": the connection breaks, and nothing was done; or
+        "lose": all was done, and the connection breaks without an answer.
         """
         self._control(
             "fail",
@@ -168,6 +169,10 @@ class S3Server:
             message=message,
             headers=dict(headers or {}),
         )
+
+    def fail_at_random(self, share: float, *, seed: int | None = None) -> None:
+        """Let that share of requests be refused, dropped or lost from now on; 0 ends it. A seed starts chance over."""
+        self._control("fail_at_random", share=share, seed=seed)
 
     def _control(self, command: str, **arguments: object) -> object:
         return json.loads(self._request("POST", f"/-/{command}", json.dumps(arguments).encode()))

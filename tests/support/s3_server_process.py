@@ -2,11 +2,16 @@
 
 Run as `python -m tests.support.s3_server_process`; it prints its port once it listens, and ends when its standard input
 does, so that it never outlives the tests. Requests to `/-/…` steer it and are neither logged nor broken.
+
+A request whose sender died in the midst of its body has no effect, as in S3; moto by itself stores what came.
 """
 
 import base64
+import errno
+import io
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -21,6 +26,7 @@ from moto.s3.models import s3_backends
 THREADS = 48
 HANG_S = 120.0
 ACCOUNT = "123456789012"  # moto's own
+RANDOM_FAULTS = ("SlowDown", "InternalError", "drop", "lose")
 ERROR_BODY = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{}</Code><Message>{}</Message></Error>"
 
 Environ = dict[str, Any]
@@ -32,6 +38,13 @@ class BrokenOffError(Exception):
     """Makes the server close the connection in the middle of an answer."""
 
 
+class NoAnswerError(OSError):
+    """Makes the server close the connection without a word."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "as if the other side had gone")
+
+
 class Middleware:
     """Logs each request, and lets it meet the delay and the faults that were set."""
 
@@ -40,6 +53,8 @@ class Middleware:
         self._lock = threading.Lock()
         self._log: list[dict[str, Any]] = []  # guarded by _lock
         self._faults: list[dict[str, Any]] = []  # guarded by _lock
+        self._share = 0.0  # of requests that meet a random fault
+        self._chance = random.Random(0)  # noqa: S311  # guarded by _lock
         self._delay_s = 0.0
         self._hanging = threading.Event()
 
@@ -53,9 +68,11 @@ class Middleware:
         if fault is not None and fault["what"] == "hang":
             self._hanging.wait(HANG_S)
             raise BrokenOffError
-        if fault is not None and fault["what"] != "cut":
+        if fault is not None and fault["what"] == "drop":
+            raise NoAnswerError
+        if fault is not None and fault["what"] not in {"cut", "lose"}:
             return self._refuse(environ, start_response, entry, fault)
-        return self._answer(environ, start_response, entry, cut=fault is not None)
+        return self._answer(environ, start_response, entry, None if fault is None else fault["what"])
 
     def _begin(self, entry: dict[str, Any]) -> dict[str, Any] | None:
         with self._lock:
@@ -68,11 +85,21 @@ class Middleware:
                 if fault["times"] is not None:
                     fault["times"] -= 1
                 return fault
+            if self._chance.random() < self._share:
+                what = self._chance.choice(RANDOM_FAULTS)
+                status = 503 if what == "SlowDown" else 500
+                return {"what": what, "status": status, "message": "as chance would have it", "headers": {}}
         return None
 
     def _answer(
-        self, environ: Environ, start_response: StartResponse, entry: dict[str, Any], *, cut: bool
+        self, environ: Environ, start_response: StartResponse, entry: dict[str, Any], broken: str | None
     ) -> list[bytes]:
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        if size:
+            body_in = environ["wsgi.input"].read(size)
+            if len(body_in) < size:
+                raise NoAnswerError
+            environ["wsgi.input"] = io.BytesIO(body_in)
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def keep(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], object]:
@@ -86,9 +113,11 @@ class Middleware:
             if hasattr(answer, "close"):
                 answer.close()
         status, headers = started[-1]
+        if broken == "lose":
+            raise NoAnswerError
         self._finish(entry, status, len(body))
         start_response(status, headers)
-        return _Cut(body) if cut else [body]  # type: ignore[return-value]
+        return _Cut(body) if broken == "cut" else [body]  # type: ignore[return-value]
 
     def _refuse(
         self, environ: Environ, start_response: StartResponse, entry: dict[str, Any], fault: dict[str, Any]
@@ -119,6 +148,7 @@ class Middleware:
         with self._lock:
             self._log.clear()
             self._faults.clear()
+            self._share = 0.0
         self._delay_s = 0.0
         self._hanging.set()
         self._hanging = threading.Event()
@@ -129,6 +159,12 @@ class Middleware:
     def do_fail(self, **fault: Any) -> None:  # noqa: ANN401
         with self._lock:
             self._faults.append(fault)
+
+    def do_fail_at_random(self, share: float, seed: int | None) -> None:
+        with self._lock:
+            self._share = share
+            if seed is not None:
+                self._chance.seed(seed)
 
     def do_fill(self, bucket: str, objects: list[list[Any]]) -> None:
         backend = s3_backends[ACCOUNT]["aws"]
