@@ -115,12 +115,14 @@ class Settings:
     snapshot_retention: str | None = None  # default 24h
     monitor_interval: str | None = None  # default 1s: how often the WAL is looked at
     sync_interval: str | None = None  # default 1s: how often files are uploaded
+    min_checkpoint_page_count: int | None = None  # default 1000: how many pages of WAL make a checkpoint due
 
     def config(self, database: Path, replica: ReplicaPlace) -> dict[str, object]:
         snapshot = {"interval": self.snapshot_interval, "retention": self.snapshot_retention}
         database_config: dict[str, object] = {
             "path": str(database),
             "monitor-interval": self.monitor_interval,
+            "min-checkpoint-page-count": self.min_checkpoint_page_count,
             "replica": _given({**replica.config(), "sync-interval": self.sync_interval}),
         }
         return _given(
@@ -161,16 +163,20 @@ class LitestreamProgram:
         self._write_config()
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [find_program(), "replicate", "-config", self.config_path],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment(self.replica),
             )
 
-    def stop(self) -> None:
-        """Ask the program to end, which syncs once more, and wait for it."""
-        self._end(signal.SIGTERM)  # SIGINT is ignored in what a shell started in the background
+    def command(self) -> list[str | Path]:
+        """Return what `start` runs."""
+        return [find_program(), "replicate", "-config", self.config_path]
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int | None:
+        """Ask the program to end, which syncs once more, wait for it, and return its exit code; None if none runs."""
+        return self._end(signal_number)  # SIGINT is ignored in what a shell started in the background
 
     def kill(self) -> None:
         """End the program as a crash would."""
@@ -196,13 +202,13 @@ class LitestreamProgram:
         # JSON is YAML.
         self.config_path.write_text(json.dumps(self.settings.config(self.database, self.replica), indent=1))
 
-    def _end(self, signal_number: int) -> None:
+    def _end(self, signal_number: int) -> int | None:
         process, self._process = self._process, None
         if process is None:
-            return
+            return None
         process.send_signal(signal_number)
         try:
-            process.wait(STOP_TIMEOUT_S)
+            return process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
