@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # What `make test` and `make lint` must find is installed again when pyproject.toml changes.
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format bench soak servers clean
+.PHONY: help demo test lint format bench soak crash servers clean
 
 help:
 	@echo "make demo     replicate a database, and read its replica in place (half a minute, most of it set-up)"
@@ -17,6 +17,7 @@ help:
 	@echo "make format   let ruff format the code"
 	@echo "make bench    reads, start-up and restores, beside SQLite, the Litestream extension and its program"
 	@echo "make soak     readers of a replica under load, 20 minutes"
+	@echo "make crash    a replicator that is ended again and again beside a busy writer, an hour"
 	@echo "make servers  what the tests need beside Python packages"
 	@echo "make clean    remove .venv and what tools left behind"
 
@@ -58,6 +59,9 @@ bench: $(READY)/test
 
 soak: $(READY)/test
 	$(BIN)/python -m tests.support.torture
+
+crash: $(READY)/test
+	$(BIN)/python -m tests.support.crash
 
 servers:
 	@echo "Nothing to set up: the servers that the tests talk to are Python packages, which make test installs."
