@@ -149,12 +149,11 @@ class DB(DBState):
 
         """
         with self._lock:
-            was_open, self._is_open = self._is_open, False
             background, self._background = self._background, None
             task, self._task = self._task, None
             hooks, self._hooks = self._hooks, []
             owns_background, self._owns_background = self._owns_background, False
-        if not was_open or background is None:
+        if background is None:
             return
         background.unwatch(self)
         for hook in hooks:
@@ -163,6 +162,7 @@ class DB(DBState):
             task.stop()
         try:
             with self._lock:
+                self._is_open = False
                 self._sync()
         finally:
             try:

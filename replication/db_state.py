@@ -3,7 +3,6 @@
 Where nothing has changed since the last sync, which the WAL's size and time tell, a sync does nothing.
 """
 
-import logging
 import os
 import threading
 from contextlib import closing
@@ -15,6 +14,7 @@ from replication.clock import SYSTEM_CLOCK, Clock, to_timestamp_ms
 from replication.compaction_levels import DEFAULT_L0_RETENTION_S
 from replication.db_levels import DBLevels
 from replication.errors import DBNotReadyError, UsageError
+from replication.log import LOGGER
 from replication.ltx.checksum import crc64_iso
 from replication.position import TXID, Pos
 from replication.replica import Replica
@@ -39,7 +39,7 @@ class DBState(DBLevels):
         self.max_sync_wal_bytes = DEFAULT_MAX_SYNC_WAL_BYTES
         self.busy_timeout_s = DEFAULT_BUSY_TIMEOUT_S
         self.l0_retention_s = DEFAULT_L0_RETENTION_S
-        self.logger = logging.getLogger("litestream.replication")
+        self.logger = LOGGER
         self._wal_name = str(self.wal_path)
         self._clock = clock
         self._lock = threading.RLock()  # held while anything is done with the database

@@ -131,11 +131,13 @@ class Replica(ReplicaFiles):
                 self._task.wake()
 
     def start_with(self, scheduler: Scheduler) -> None:
-        """Upload when woken from now on, on the threads of others, if monitoring is enabled."""
+        """Upload when woken from now on, on the threads of others, if monitoring is enabled.
+
+        The database wakes it first when it has the lock on its local state, which tells the lease of a predecessor.
+        """
         if self.monitor_enabled:
             with self._lock:
                 self._task = self._new_task(scheduler, interval_s=None)
-                self._task.wake()
 
     def wake(self) -> None:
         """Say that there are new local files."""

@@ -6,7 +6,6 @@ compact and delete (`replication.upkeep_threads`).
 Source: litestream 0.5.17, store.go.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Iterable
@@ -28,6 +27,7 @@ from replication.db import DB
 from replication.errors import UsageError
 from replication.heartbeat import DEFAULT_HEARTBEAT_INTERVAL_S, Heartbeat
 from replication.levels import SNAPSHOT_LEVEL
+from replication.log import LOGGER
 from replication.ltx.file_info import FileInfo
 from replication.parallel import in_parallel
 from replication.position import MAX_TXID, NO_TXID, Pos
@@ -67,7 +67,7 @@ class Store:
         self.heartbeat_interval_s = DEFAULT_HEARTBEAT_INTERVAL_S
         self.shutdown_sync_timeout_s = DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
         self.shutdown_sync_interval_s = DEFAULT_SHUTDOWN_SYNC_INTERVAL_S
-        self.logger = logging.getLogger("litestream.replication")
+        self.logger = LOGGER
         self._clock = clock
         self._lock = threading.RLock()
         self._dbs: dict[Path, DB] = {}  # guarded by _lock

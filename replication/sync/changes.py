@@ -1,10 +1,10 @@
 """Which pages go into a level-0 file: pure but for reading them.
 
-Either the pages of the frames since a position that is proven, or, where nothing is proven, those that differ from
-the state after the newest level-0 file.
+Those that differ from the state after the newest level-0 file: of the pages of the frames since a position that is
+proven, or, where nothing is proven, of all pages. A page that was changed and changed back is not written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,9 @@ from replication.sync.image import READ_SIZE, DatabaseFiles, DatabaseImage, has_
 from replication.sync.page_sums import Checksums
 from replication.wal.header import Salts
 from replication.wal.page_map import PageMap
+
+Known = Callable[[NDArray[np.uint32]], Checksums]
+"""Gives the checksums that pages, ascending, had in the old state."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +42,12 @@ class ChangedPages:
 
 
 def pages_of_frames(
-    files: DatabaseFiles, page_map: PageMap, *, salts: Salts, page_size: int, old_commit: int
+    files: DatabaseFiles, page_map: PageMap, *, salts: Salts, page_size: int, old_commit: int, known: Known | None
 ) -> Iterator[ChangedPages]:
-    """Yield the pages of new frames, ascending, and those by which the database grew without a frame.
+    """Yield the pages of new frames that differ from the old state, ascending; all, where nothing is known of it.
 
-    SQLite leaves out a page that was added and freed in one transaction.
+    So do those by which the database grew without a frame: SQLite leaves out a page that was added and freed in one
+    transaction. If any page differs, that of the last frame is there too.
 
     Raises:
         PrevFrameMismatchError: the WAL was started over meanwhile, so that frames may have been overwritten.
@@ -53,9 +57,12 @@ def pages_of_frames(
     pgnos = np.union1d(page_map.pgnos, grown)
     pgnos = pgnos[pgnos != lock_pgno(page_size)]
     step = max(1, READ_SIZE // page_size)
-    for first in range(0, len(pgnos), step):
-        some = pgnos[first : first + step]
-        yield _checked(some, _read(files, page_map, some, page_size))
+    batches = (
+        _checked(some, _read(files, page_map, some, page_size))
+        for some in (pgnos[first : first + step] for first in range(0, len(pgnos), step))
+    )
+    last_pgno = int(page_map.pgnos[np.argmax(page_map.offsets)])
+    yield from _changed(batches, known, known_commit=old_commit if known else 0, last_pgno=last_pgno)
     if not has_salts(files, salts):
         msg = "the WAL was started over while its frames were read"
         raise PrevFrameMismatchError(msg, offset=page_map.max_offset)
@@ -64,19 +71,34 @@ def pages_of_frames(
 def pages_that_differ(image: DatabaseImage, old: Checksums | None, last_pgno: int | None) -> Iterator[ChangedPages]:
     """Yield the pages whose checksum is another than that of the old state, ascending; without one, all.
 
-    So are pages beyond the old size. If any differs, `last_pgno`, the page of the WAL's last frame, is there too: the
-    Go program looks for it in the newest level-0 file, and writes out the whole database if it is not there.
+    So are pages beyond the old size. If any page differs, that of the WAL's last frame is there too.
     """
+    batches = (
+        _checked(np.arange(first, first + len(data) // image.page_size, dtype=np.uint32), data)
+        for first, data in image.pieces()
+    )
     checksums: Checksums = np.zeros(0, dtype=np.uint64) if old is None else old
+    yield from _changed(
+        batches, lambda pgnos: checksums[pgnos - 1], known_commit=len(checksums), last_pgno=last_pgno or 0
+    )
+
+
+def _changed(
+    batches: Iterable[ChangedPages], known: Known | None, *, known_commit: int, last_pgno: int
+) -> Iterator[ChangedPages]:
+    """Yield the pages that differ from what is known of pages 1 to `known_commit`, and those beyond.
+
+    If any does, `last_pgno`, the page of the WAL's last frame, is there too: the Go program looks for it in the newest
+    level-0 file, and writes out the whole database if it is not there.
+    """
     held: ChangedPages | None = None  # the page of the last frame, while nothing before it differs
     found = False
-    for first, data in image.pieces():
-        pgnos = np.arange(first, first + len(data) // image.page_size, dtype=np.uint32)
-        pages = _checked(pgnos, data)
-        known = checksums[first - 1 : first - 1 + len(pages)]
+    for pages in batches:
         differs = np.ones(len(pages), dtype=np.bool_)
-        differs[: len(known)] = pages.checksums[: len(known)] != known
-        is_last = pgnos == (last_pgno or 0)
+        if known is not None:
+            count = int(np.searchsorted(pages.pgnos, known_commit, side="right"))
+            differs[:count] = pages.checksums[:count] != known(pages.pgnos[:count])
+        is_last = pages.pgnos == last_pgno
         if differs.any():
             found = True
             if held is not None:

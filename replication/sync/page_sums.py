@@ -96,6 +96,16 @@ class PageSums:
             data = file.read(commit * _ENTRY.itemsize)
         return np.frombuffer(data, dtype=_ENTRY) if len(data) == commit * _ENTRY.itemsize else None
 
+    def read_pages(self, pgnos: NDArray[np.uint32]) -> Checksums:
+        """Return the checksums of some pages, ascending; 0, which none has, where there is none."""
+        data = bytearray(len(pgnos) * _ENTRY.itemsize)
+        view = memoryview(data)
+        with local_errors(self.path), self.path.open("rb", buffering=0) as file:
+            for start, end in _runs(pgnos):
+                file.seek(_offset_of(pgnos[start]))
+                file.readinto(view[start * _ENTRY.itemsize : end * _ENTRY.itemsize])
+        return np.frombuffer(data, dtype=_ENTRY)
+
     def write(self, tag: SumsTag, pgnos: NDArray[np.uint32], checksums: Checksums) -> None:
         """Write the checksums of some pages, ascending, and then the tag; the others stay as they are.
 
@@ -107,12 +117,8 @@ class PageSums:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 data = checksums.astype(_ENTRY, copy=False)
-                # Pages side by side are written at once.
-                starts = np.flatnonzero(np.diff(pgnos.astype(np.int64), prepend=-1) != 1)
-                ends = np.append(starts[1:], len(pgnos))
-                for start, end in zip(starts.tolist(), ends[: len(starts)].tolist(), strict=True):
-                    offset = _ENTRIES_OFFSET + (int(pgnos[start]) - 1) * _ENTRY.itemsize
-                    _write_at(descriptor, data[start:end].tobytes(), offset)
+                for start, end in _runs(pgnos):
+                    _write_at(descriptor, data[start:end].tobytes(), _offset_of(pgnos[start]))
                 os.fsync(descriptor)
                 _write_at(descriptor, tag.pack(), 0)
             finally:
@@ -122,6 +128,16 @@ class PageSums:
         """Forget all checksums."""
         with local_errors(self.path):
             self.path.unlink(missing_ok=True)
+
+
+def _runs(pgnos: NDArray[np.uint32]) -> list[tuple[int, int]]:
+    """Return where pages lie side by side: positions in `pgnos`, from the first to behind the last."""
+    starts = np.flatnonzero(np.diff(pgnos.astype(np.int64), prepend=-1) != 1)
+    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(pgnos)][: len(starts)], strict=True))
+
+
+def _offset_of(pgno: np.uint32) -> int:
+    return _ENTRIES_OFFSET + (int(pgno) - 1) * _ENTRY.itemsize
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

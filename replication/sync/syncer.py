@@ -33,7 +33,7 @@ from replication.sync.from_replica import ReplicaLink, rebuild_sums
 from replication.sync.image import NO_WAL, DatabaseImage, has_salts, scan_wal
 from replication.sync.level0 import WALSpan, WrittenFile, write_level0
 from replication.sync.local_files import LocalFile, LocalFiles
-from replication.sync.page_sums import PageSums
+from replication.sync.page_sums import PageSums, SumsTag
 from replication.sync.primary import Primary
 from replication.sync.roll_forward import load_sums, roll_forward
 from replication.sync.wal_position import PositionFile, WALPosition
@@ -212,6 +212,7 @@ class Syncer:
             salts=reader.salts,
             page_size=page_size,
             old_commit=0 if newest is None else newest.header.commit,
+            known=self.sums.read_pages if newest and self.sums.tag() == SumsTag.of(newest) else None,
         )
         written = write_level0(
             self._files,

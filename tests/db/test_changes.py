@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from replication.errors import PrevFrameMismatchError
 from replication.ltx.checksum import page_checksum
 from replication.position import lock_pgno
 from replication.sync.changes import ChangedPages, pages_of_frames, pages_that_differ
 from replication.sync.image import MAX_GAP, READ_SIZE, DatabaseImage
+from replication.sync.page_sums import Checksums
 from replication.wal.header import Salts
 from replication.wal.page_map import PageMap
 from replication.wal.reader import WALReader
@@ -71,8 +73,22 @@ def as_dict(batches: Iterable[ChangedPages]) -> dict[int, bytes]:
     return found
 
 
-def of_frames(files: Files, page_map: PageMap, old_commit: int) -> dict[int, bytes]:
-    return as_dict(pages_of_frames(files, page_map, salts=Salts(*SALTS), page_size=PAGE_SIZE, old_commit=old_commit))
+def of_frames(files: Files, page_map: PageMap, old_commit: int, old: list[int] | None = None) -> dict[int, bytes]:
+    """The pages to write, the checksums of the old state being known or not."""
+    checksums = np.array(old or [], dtype=np.uint64)
+
+    def known(pgnos: NDArray[np.uint32]) -> Checksums:
+        return checksums[pgnos - 1]
+
+    batches = pages_of_frames(
+        files,
+        page_map,
+        salts=Salts(*SALTS),
+        page_size=PAGE_SIZE,
+        old_commit=old_commit,
+        known=None if old is None else known,
+    )
+    return as_dict(batches)
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 9)), min_size=1), st.integers(0, 60))
@@ -104,9 +120,24 @@ def test_frames_far_from_each_other_are_read_without_what_lies_between() -> None
     assert sum(files.reads) <= (101 + MAX_GAP) * FRAME_SIZE
 
 
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 3)), min_size=1), st.integers(0, 60), st.integers(1, 3))
+def test_pages_that_were_changed_back_are_left_out_but_for_the_last_one(
+    frames: list[tuple[int, int]], old_commit: int, old_version: int
+) -> None:
+    commit = 60
+    files, page_map = files_of(frames, commit, main_pages=commit)
+    old = [page_checksum(pgno, page(pgno, old_version)) for pgno in range(1, old_commit + 1)]
+    newest = dict(frames)
+    expected = {pgno: page(pgno, newest[pgno]) for pgno in newest if pgno > old_commit or newest[pgno] != old_version}
+    expected |= {pgno: page(pgno) for pgno in range(old_commit + 1, commit + 1) if pgno not in newest}
+    if expected:
+        expected[frames[-1][0]] = page(*frames[-1])
+    assert of_frames(files, page_map, old_commit, old) == expected
+
+
 def test_a_wal_that_is_started_over_meanwhile_is_noticed() -> None:
     files, page_map = files_of([(1, 1), (2, 1)], 2)
-    batches = pages_of_frames(files, page_map, salts=Salts(*SALTS), page_size=PAGE_SIZE, old_commit=2)
+    batches = pages_of_frames(files, page_map, salts=Salts(*SALTS), page_size=PAGE_SIZE, old_commit=2, known=None)
     next(batches)
     files.wal = make_wal([(2, 2, page(2, 2))], salts=(1, 2))
     with pytest.raises(PrevFrameMismatchError, match="started over"):

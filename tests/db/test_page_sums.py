@@ -40,6 +40,8 @@ def test_checksums_come_back_as_they_were_last_written(
     assert found is not None
     assert found.tolist() == [known.get(pgno, 0) for pgno in range(1, highest + 1)]
     assert sums.read(highest + 1) is None
+    asked = np.array([pgno for pgno in range(1, highest + 3) if pgno % 3], dtype=np.uint32)
+    assert sums.read_pages(asked).tolist() == [known.get(pgno, 0) for pgno in asked.tolist()]
 
 
 @given(st.integers(0, 39), st.integers(1, 255))

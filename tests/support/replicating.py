@@ -67,10 +67,7 @@ def main() -> None:
     db = open_db(Path(sys.argv[1]), monitor_interval_s=INTERVAL_S)
     db.min_checkpoint_page_n = CHECKPOINT_PAGES
     db.busy_timeout_s = 10.0
-    # Without a lease, because the next one would wait for that of a killed one.
-    db.replicas = [
-        Replica(db, FileReplicaClient(directory), sync_interval_s=0.0, lease=False) for directory in sys.argv[2:]
-    ]
+    db.replicas = [Replica(db, FileReplicaClient(directory), sync_interval_s=0.0) for directory in sys.argv[2:]]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     with db:
