@@ -171,7 +171,10 @@ def test_the_source_is_restored_at_instants(written: Written, tmp_path: Path, na
     available = set(written.available(name))
     ends = sorted(written.instants.items())
     wanted: dict[datetime, int] = {}
-    for number in sorted(chance.sample(range(1, len(ends) - 1), INSTANT_COUNT)):  # the last step is for the times in S3
+    # To the program an instant is one only from the oldest file on, and to S3 a file is as old as its upload.
+    oldest = min(info.created_at for level in LEVELS for info in written.clients[name].ltx_files(level))
+    numbers = [number for number in range(1, len(ends) - 1) if ends[number - 1][1] >= oldest]
+    for number in sorted(chance.sample(numbers, INSTANT_COUNT)):
         (_, before), (_, after) = ends[number - 1 : number + 1]
         # Strictly before: at the very instant of a step it is not there yet.
         instant = after if number % 2 else before + (after - before) * chance.uniform(0.1, 0.9)
