@@ -5,8 +5,8 @@ lives, nobody in the process may have its database open but APSW. What is seen, 
 
 - The module sqlite3 has it open already, or another library: `replication.sync.other_sqlite` looks for them once.
 - `sqlite3.connect` is called for it later: Python tells of the call before it is done, and it is refused.
-- The database, its -wal or -shm are opened by `open` or `os.open`: Python tells of that too, and it is logged, once for
-  each file, for whoever opens it may leave it open.
+- The database or its -shm are opened by `open` or `os.open`: Python tells of that too, and it is logged, once for each
+  file, for whoever opens it may leave it open. On the WAL SQLite has no locks.
 - Not seen: later on, ATTACH in a connection of the module sqlite3, and libraries with an SQLite of their own.
 
 Python tells of such events through an audit hook, which can never be removed. It is added with the first guard of the
@@ -34,7 +34,7 @@ from replication.sync.descriptors import FileId, file_id, open_files
 from replication.sync.other_sqlite import ADVICE, check_no_other_sqlite, has_own_sqlite
 from replication.sync.sqlite_names import possible_files
 
-_SUFFIXES = ("", "-wal", "-shm")
+_SUFFIXES = ("", "-shm")  # of the files that SQLite has locks on
 
 SCAN_LIFE_S = 1.0
 """How long it counts that a file was not open. A process may open thousands of databases, one after the other."""
@@ -53,7 +53,7 @@ class Guard:
         """
         self._path = path
         self._logger = logger
-        self._told: set[str] = set()  # of the three files, those that a warning told of
+        self._told: set[str] = set()  # of the two files, those that a warning told of
         real = os.path.realpath(path)
         paths = [real + suffix for suffix in _SUFFIXES]
         file = FileId.of(file_info)

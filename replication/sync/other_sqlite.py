@@ -1,8 +1,8 @@
 """Whether another copy of SQLite in this process has a database open.
 
-Two copies know nothing of each other's locks, which belong to the process as a whole: closing the database in one of
-them drops the locks of the other, and another process may then delete the live WAL. The module sqlite3 is such a copy,
-unless APSW was built to use the system's SQLite, as that module does then.
+Two copies know nothing of each other's locks, which belong to the process as a whole. A copy that closes its last
+connection to a database finds no lock of others, and deletes the WAL that APSW is writing to; and its closing drops
+APSW's locks. The module sqlite3 is such a copy, unless APSW was built to use the system's SQLite, as that module does.
 
 The descriptors of the process tell whether anybody has the file open but APSW. The connections of the module sqlite3
 are found through the garbage collector, and asked; those of other threads give no answer. What else it may be cannot be
@@ -24,8 +24,8 @@ from replication.errors import UsageError
 from replication.sync.descriptors import FileId, file_id, foreign_descriptors
 
 ADVICE = (
-    "it is another copy of SQLite, which drops APSW's locks when it closes the database, whereupon another process may "
-    "delete the live WAL: use apsw there too, or replicate from a process of its own, `apsw-litestream replicate`"
+    "it is another copy of SQLite, which sees no locks of APSW, and deletes the live WAL when it closes the database: "
+    "use apsw there too, or replicate from a process of its own, `apsw-litestream replicate`"
 )
 
 _ATTEMPTS = 3

@@ -1,6 +1,6 @@
 """While a database is replicated, the module sqlite3 is refused in the process; APSW is not, in any thread.
 
-Bugs planted to try these tests: names compared instead of files, URIs not decoded, -wal left out, guards not removed,
+Bugs planted to try these tests: names compared instead of files, URIs not decoded, -shm left out, guards not removed,
 removed for another one, kept in a forked child; an event's arguments taken for granted.
 """
 
@@ -109,7 +109,7 @@ def test_events_of_others_are_left_alone(path: Path) -> None:
             sys.audit(event, "\0/app.db")
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("suffix", ["", "-shm"])
 @pytest.mark.parametrize(
     "read_file",
     [
@@ -131,6 +131,13 @@ def test_each_file_that_is_opened_is_told_of_once(
         (warning,) = take_warnings(caplog)
         assert warning.startswith(f"{name} is opened in this process by other means than APSW while {path} is")
         read_file(name)
+
+
+def test_the_wal_may_be_opened(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as application:
+        read(application)
+        with guarding(path):
+            Path(f"{path}-wal").read_bytes()
 
 
 def test_files_of_the_same_name_elsewhere_may_be_opened(path: Path, tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def _no_warning(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert not caplog.get_records("call")
 
 
+def test_what_is_refused_here_would_delete_the_live_wal(path: Path) -> None:
+    wal = Path(f"{path}-wal")
+    with closing(apsw.Connection(str(path))) as application:
+        application.execute("INSERT INTO item VALUES (1)")
+        connect_sqlite3(path).close()
+        assert not wal.exists()
+        application.execute("INSERT INTO item VALUES (2)")
+        assert not wal.exists(), "what is committed now is lost"
+
+
 def test_a_database_that_sqlite3_has_open_is_refused_until_it_is_closed(path: Path) -> None:
     with closing(connect_sqlite3(path)), pytest.raises(UsageError, match=REFUSED) as caught, guarding(path):
         pass
