@@ -48,7 +48,6 @@ class Guard:
 
         Raises:
             UsageError: another copy of SQLite has it open in this process.
-            PrimaryUnavailableError, PrimaryDeniedError: it cannot be opened.
 
         """
         self._path = path

@@ -4,9 +4,9 @@ Two copies know nothing of each other's locks, which belong to the process as a 
 connection to a database finds no lock of others, and deletes the WAL that APSW is writing to; and its closing drops
 APSW's locks. The module sqlite3 is such a copy, unless APSW was built to use the system's SQLite, as that module does.
 
-The descriptors of the process tell whether anybody has the file open but APSW. The connections of the module sqlite3
-are found through the garbage collector, and asked; those of other threads give no answer. What else it may be cannot be
-found out: a library with an SQLite of its own, or a file opened by `open`.
+The descriptors of the process tell whether anybody but APSW has the file open, though not always for sure, and hardly
+who. The connections of the module sqlite3 are found through the garbage collector, and asked; those of other threads
+give no answer. Else it may be a library with an SQLite of its own, or a file that was opened by `open`.
 
 Source: sqlite.org/howtocorrupt.html, "Multiple copies of SQLite linked into the same application".
 """
@@ -21,7 +21,7 @@ from typing import Any
 import apsw
 
 from replication.errors import UsageError
-from replication.sync.descriptors import FileId, file_id, foreign_descriptors
+from replication.sync.descriptors import FileId, ForeignDescriptors, file_id
 
 ADVICE = (
     "it is another copy of SQLite, which sees no locks of APSW, and deletes the live WAL when it closes the database: "
@@ -43,16 +43,16 @@ def check_no_other_sqlite(path: str, file: FileId, logger: Logger) -> None:
 
     Raises:
         UsageError: the module sqlite3 has it open, or may have.
-        PrimaryUnavailableError, PrimaryDeniedError: SQLite cannot open it.
 
     """
-    foreign = 0
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(_PAUSE_S)
-        foreign = foreign_descriptors(path, file)
-        if not foreign:
+    foreign = ForeignDescriptors.of(file)
+    for _ in range(_ATTEMPTS - 1):
+        if not foreign.count:
             return
+        time.sleep(_PAUSE_S)
+        foreign = ForeignDescriptors.of(file)
+    if not foreign.count:
+        return
     is_unknown = False
     for connection in _sqlite3_connections():
         files = _files_of(connection)
@@ -63,16 +63,18 @@ def check_no_other_sqlite(path: str, file: FileId, logger: Logger) -> None:
             raise UsageError(msg)
     if is_unknown:
         msg = (
-            f"expected that only APSW has {path} open in this process, got {foreign} descriptors of others, and "
-            f"connections of the module sqlite3 that belong to other threads; if it is one of them, {ADVICE}"
+            f"{path} may be open in this process through a connection of the module sqlite3 in another thread; {ADVICE}"
         )
-        raise UsageError(msg)
-    logger.warning(
-        "%s is open in this process %d times by other means than APSW: when that is closed, the locks of APSW are "
-        "dropped, and another process may delete the live WAL",
-        path,
-        foreign,
-    )
+        if not foreign.is_kept:
+            raise UsageError(msg)
+        logger.warning("%s", msg)
+    elif not foreign.is_kept:
+        logger.warning(
+            "%s is open in this process %d times by other means than APSW: when that is closed, the locks of APSW are "
+            "dropped, and another process may delete the live WAL",
+            path,
+            foreign.count,
+        )
 
 
 def _sqlite3_connections() -> list[Any]:
