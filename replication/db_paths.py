@@ -4,8 +4,10 @@
     .app.db-litestream/ltx/0/<txid>-<txid>.ltx    level-0 files; the newest is the position
     .app.db-litestream/sums                       the checksum of every page at the newest file
     .app.db-litestream/position                   where in the WAL it ends
+    .app.db-litestream/lock                       held by who replicates with this local state
+    .app.db-litestream/id                         tells this local state from any other
 
-The last two are ours; the Go program leaves them alone.
+The last four are ours; the Go program leaves them alone.
 
 Source: litestream 0.5.17, db.go.
 """
