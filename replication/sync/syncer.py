@@ -246,7 +246,8 @@ class Syncer:
         if end == position.offset:
             self._at_end = True
             return None
-        return WALReader.at(self._tap.read_wal, position.offset, salts=position.salts, sums=position.sums)
+        reader.go_on_at(position.offset, salts=position.salts, sums=position.sums)
+        return reader
 
     def _refuse_start_over(self) -> NoReturn:
         msg = "the WAL was started over before its end was seen"

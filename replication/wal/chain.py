@@ -45,6 +45,9 @@ class FrameRun:
         return Sums(int(self.sums[i, 0]), int(self.sums[i, 1]))
 
 
+NO_FRAMES = FrameRun(np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros((0, 2), np.uint32))
+
+
 def check_frames(
     data: bytes | memoryview, *, page_size: int, byteorder: ByteOrder, salts: Salts, sums: Sums
 ) -> FrameRun:

@@ -44,7 +44,7 @@ import numpy as np
 
 from replication.errors import PrevFrameMismatchError, UsageError
 from replication.position import Pgno
-from replication.wal.chain import FrameRun, check_frames
+from replication.wal.chain import NO_FRAMES, FrameRun, check_frames
 from replication.wal.checksum import Sums
 from replication.wal.frame import WAL_FRAME_HEADER_SIZE, WALFrame, WALFrameHeader
 from replication.wal.header import WAL_HEADER_SIZE, Salts, WALHeader
@@ -103,9 +103,19 @@ class WALReader:
             msg = f"expected an offset of {WAL_HEADER_SIZE} or more, got {offset}"
             raise UsageError(msg)
         reader = cls(read_at)
-        found = reader._ends_at(offset)
+        reader.go_on_at(offset, salts=salts, sums=sums)
+        return reader
+
+    def go_on_at(self, offset: int, *, salts: tuple[int, int], sums: tuple[int, int] | None = None) -> None:
+        """Read the frames from `offset` on, as a reader that `at` returns does.
+
+        Raises:
+            PrevFrameMismatchError: no frame ends at the offset, or it has other salts or other sums.
+
+        """
+        found = self._ends_at(offset)
         if found is None:
-            msg = f"expected a frame of {reader.page_size} bytes and its header to end at byte {offset}, found none"
+            msg = f"expected a frame of {self.page_size} bytes and its header to end at byte {offset}, found none"
             raise PrevFrameMismatchError(msg, offset=offset)
         found_salts, found_sums = found
         if found_salts != salts:
@@ -114,8 +124,7 @@ class WALReader:
         if sums is not None and found_sums != sums:
             msg = f"expected the checksum {tuple(sums)} before byte {offset}, got {tuple(found_sums)}"
             raise PrevFrameMismatchError(msg, offset=offset)
-        reader._start(offset, found_salts, found_sums)
-        return reader
+        self._start(offset, found_salts, found_sums)
 
     def __repr__(self) -> str:
         salts = f"{self.salts.salt1:08x}-{self.salts.salt2:08x}"
@@ -208,7 +217,7 @@ class WALReader:
         self._next_offset = offset
         self._salts = salts
         self._sums = sums
-        self._run, self._data = self._check(b"", sums), b""
+        self._run, self._data = NO_FRAMES, b""
         self._taken = 0
         self._read_size = MIN_READ_SIZE
 
