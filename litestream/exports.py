@@ -74,6 +74,7 @@ MODULES = {
         "LeaseHeldError",
         "LeaseLostError",
         "LitestreamError",
+        "LocalStateHeldError",
         "NoCompactionError",
         "NoSnapshotsError",
         "PositionError",

@@ -76,12 +76,15 @@ def replicate(
         logger: where the background tells of itself; `litestream.replication` if not given.
 
     Raises:
-        UsageError: there is no replica, a URL is none of a replica, or the connection is to no file or cannot write.
+        UsageError: there is no replica, or one twice, a URL is none of a replica, or the connection is to no file or cannot write.
         DeniedError, UnavailableError: the directory of the local state cannot be used.
 
     """
     if not replicas:
         msg = "expected the URL of a replica, or several, after the database"
+        raise UsageError(msg)
+    if len({replica if isinstance(replica, str) else id(replica) for replica in replicas}) < len(replicas):
+        msg = "expected different replicas, got one of them twice"
         raise UsageError(msg)
     connection = source if isinstance(source, apsw.Connection) else None
     path = database_path(connection) if connection else cast("str | os.PathLike[str]", source)

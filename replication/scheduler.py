@@ -17,11 +17,14 @@ from logging import Logger
 from typing import Self
 
 from replication.clock import SYSTEM_CLOCK, Clock
-from replication.errors import ConflictError, DBNotReadyError, LeaseHeldError, LitestreamError
+from replication.errors import ConflictError, DBNotReadyError, LeaseHeldError, LitestreamError, LocalStateHeldError
 
 MAX_BACKOFF_S = 300.0
 MIN_BACKOFF_S = 1.0
 """The pause that doubles after each failure begins with this, where a task has no longer one."""
+
+STANDBY_PAUSE_S = 10.0
+"""How long to pause at most while another process replicates the same database."""
 
 
 def backoff_s(failures: int, interval_s: float, chance: float) -> float:
@@ -272,4 +275,6 @@ class Task:
             # It ends at a known time, and whoever stands by should not come minutes after.
             left_s = (error.expires_at - self._clock.now()).total_seconds()
             pause_s = min(pause_s, max(left_s, MIN_BACKOFF_S))
+        elif isinstance(error, LocalStateHeldError):
+            pause_s = min(pause_s, STANDBY_PAUSE_S)  # until the process that holds it ends
         return pause_s

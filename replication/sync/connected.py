@@ -95,9 +95,8 @@ class Connected:
 
     def close(self) -> None:
         """Let go of the database, and of the local state."""
-        self.primary.close()
-        self.guard.close()
-        self.lock.close()
+        with closing(self.lock), closing(self.guard):
+            self.primary.close()
 
 
 def _fetch_newest(links: Sequence[ReplicaLink], files: LocalFiles, logger: logging.Logger) -> None:

@@ -192,6 +192,8 @@ def test_commits_by_several_threads_of_a_process_are_all_there(tmp_path: Path) -
 def test_what_cannot_be_replicated_is_refused(application: apsw.Connection, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected the URL of a replica"):
         litestream.replicate(tmp_path / "app.db")
+    with pytest.raises(UsageError, match="one of them twice"):
+        litestream.replicate(tmp_path / "app.db", "file:///replica", "file:///replica")
     with pytest.raises(UsageError, match="in memory"):
         litestream.replicate(apsw.Connection(":memory:"), "file:///replica")
     with pytest.raises(UsageError, match="did you mean"):
