@@ -76,7 +76,8 @@ def replicate(
         logger: where the background tells of itself; `litestream.replication` if not given.
 
     Raises:
-        UsageError: there is no replica, or one twice, a URL is none of a replica, or the connection is to no file or cannot write.
+        UsageError: there is no replica, or one twice, a URL is none of a replica, or the connection is to no file or
+            cannot write.
         DeniedError, UnavailableError: the directory of the local state cannot be used.
 
     """
