@@ -1,14 +1,15 @@
 """Many page frames at once: the pages, and the checksum over them, at a fraction of the cost of one by one.
 
-An LZ4 frame is a row of blocks, each behind its size, and so are page frames: with the size written little-endian over
-the last bytes of each block header, the blocks of any number of page frames make one LZ4 frame, which is decompressed
-in one call, without Python's lock.
+An LZ4 frame is a row of blocks, each behind its size, and so are page frames. What the file checksum covers of a page
+frame is its header and the page; and a block of an LZ4 frame may be stored as it is. So page frames become an LZ4 frame
+in which each header is such a block, and what comes out of it, in one call without Python's lock, is what is checked:
 
-    page frames   pgno  flags  size  block | pgno  flags  size  block | ...
-    LZ4 frame                  size  block               size  block    ...
+    page frames   header block | header block | ...          a header is: pgno  flags  size
+    LZ4 frame     10* header size block | 10* header size block | ...          * with the highest bit set: stored
+    decompressed  header page | header page | ...
 
-The blocks of such a frame may be of any length. A block that is not of one page shifts all that comes after it, so
-that the file checksum, taken here in steps of a page, shows it.
+The blocks of such a frame may be of any length. A block that is not of one page shifts all that comes after it, so that
+the headers are not where they must be.
 """
 
 from dataclasses import dataclass, field
@@ -23,15 +24,17 @@ from replication.ltx.page import BLOCK_HEADER, BLOCK_HEADER_SIZE, PAGE_HEADER_SI
 
 _END_OF_BLOCKS = bytes(4)
 _LARGE_PAGE_SIZE = 32 * 1024  # a block that did not shrink may be larger than its page
+_STORED_HEADER = (1 << 31 | BLOCK_HEADER_SIZE).to_bytes(4, "little")  # the size of a block that is not compressed
+_BETWEEN = 4 + BLOCK_HEADER_SIZE + 4  # bytes of an LZ4 frame from one page's block to the next
 _HEADER_PLACES = np.arange(BLOCK_HEADER_SIZE)
 _HEADER = np.dtype([("pgno", ">u4"), ("flags", ">u2"), ("size", ">u4")])  # as BLOCK_HEADER
 
 
 @dataclass(frozen=True, slots=True)
 class PageBatch:
-    """Pages one behind the other, and the CRC over what the file checksum covers of their page frames."""
+    """Pages, and the CRC over what the file checksum covers of their page frames."""
 
-    pages: bytes = field(repr=False)
+    rows: NDArray[np.uint8] = field(repr=False)  # one page each
     crc: int
     checked_size: int  # how many bytes the CRC is over
 
@@ -57,8 +60,7 @@ def decode_batch(
         raise LTXError(msg, offset=int(offsets[0]) + len(frames))
     sizes = np.diff(places)
     if int(sizes.min()) >= BLOCK_HEADER_SIZE:
-        stored = np.frombuffer(frames, dtype=np.uint8).copy()
-        headers = stored[places[:-1, None] + _HEADER_PLACES]
+        headers = np.frombuffer(frames, dtype=np.uint8)[places[:-1, None] + _HEADER_PLACES]
         fields = headers.reshape(-1).view(_HEADER)
         block_sizes = sizes - BLOCK_HEADER_SIZE
         if (
@@ -66,27 +68,34 @@ def decode_batch(
             and bool((fields["flags"] == SIZE_FLAG).all())
             and np.array_equal(fields["size"], block_sizes)
         ):
-            stored[places[:-1, None] + _HEADER_PLACES[PAGE_HEADER_SIZE:]] = (
-                block_sizes.astype("<u4").view(np.uint8).reshape(-1, 4)
-            )
-            pages = _decompress(stored.data, places, page_size)
-            if pages is not None:
-                return _checked(pages, headers, page_size)
+            checked = _decompress(frames, headers, places, page_size)
+            if checked is not None:
+                rows = np.frombuffer(checked, dtype=np.uint8).reshape(len(pgnos), -1)
+                if np.array_equal(rows[:, :BLOCK_HEADER_SIZE], headers):
+                    return PageBatch(rows[:, BLOCK_HEADER_SIZE:], crc64_iso(checked), len(checked))
     return _decode_one_by_one(frames, pgnos, offsets, page_size)
 
 
-def _decompress(stored: memoryview, places: NDArray[np.int64], page_size: int) -> bytes | None:
-    """Return the pages, or None if not every block can be decompressed."""
-    starts, ends = (places[:-1] + PAGE_HEADER_SIZE).tolist(), places[1:].tolist()
-    expected = len(starts) * page_size
-    parts: list[bytes | memoryview] = [_frame_start(expected, page_size)]
-    parts += [stored[start:end] for start, end in zip(starts, ends, strict=True)]
-    parts.append(_END_OF_BLOCKS)
+def _decompress(
+    frames: bytes | memoryview, headers: NDArray[np.uint8], places: NDArray[np.int64], page_size: int
+) -> bytes | None:
+    """Return each header with its page behind it, or None if not every block can be decompressed."""
+    between = np.empty((len(headers), _BETWEEN), dtype=np.uint8)
+    between[:, :4] = np.frombuffer(_STORED_HEADER, dtype=np.uint8)
+    between[:, 4 : 4 + BLOCK_HEADER_SIZE] = headers
+    between[:, 4 + BLOCK_HEADER_SIZE :] = headers[:, : PAGE_HEADER_SIZE - 1 : -1]  # the size, little-endian
+    heads = between.tobytes()
+    expected = len(headers) * (BLOCK_HEADER_SIZE + page_size)
+    parts: list[bytes | memoryview] = [_END_OF_BLOCKS] * (2 * len(headers) + 2)
+    parts[0] = _frame_start(expected, page_size)
+    parts[1:-1:2] = [heads[i : i + _BETWEEN] for i in range(0, len(heads), _BETWEEN)]
+    starts, ends = (places[:-1] + BLOCK_HEADER_SIZE).tolist(), places[1:].tolist()
+    parts[2:-1:2] = [frames[start:end] for start, end in zip(starts, ends, strict=True)]
     try:
-        pages: bytes = lz4.frame.decompress(b"".join(parts))
+        checked: bytes = lz4.frame.decompress(b"".join(parts))
     except RuntimeError:
         return None
-    return pages if len(pages) == expected else None
+    return checked if len(checked) == expected else None
 
 
 def _frame_start(size: int, page_size: int) -> bytes:
@@ -98,13 +107,6 @@ def _frame_start(size: int, page_size: int) -> bytes:
         block_linked=False,
     )
     return start
-
-
-def _checked(pages: bytes, headers: NDArray[np.uint8], page_size: int) -> PageBatch:
-    checked = np.empty((len(headers), BLOCK_HEADER_SIZE + page_size), dtype=np.uint8)
-    checked[:, :BLOCK_HEADER_SIZE] = headers
-    checked[:, BLOCK_HEADER_SIZE:] = np.frombuffer(pages, dtype=np.uint8).reshape(-1, page_size)
-    return PageBatch(pages, crc64_iso(checked.reshape(-1).data), checked.size)
 
 
 def _decode_one_by_one(
@@ -125,4 +127,5 @@ def _decode_one_by_one(
         head = frame[: BLOCK_HEADER_SIZE if flags == SIZE_FLAG else PAGE_HEADER_SIZE]
         crc = crc64_iso(pages[-1], crc64_iso(bytes(head), crc))
         checked_size += len(head) + page_size
-    return PageBatch(b"".join(pages), crc, checked_size)
+    rows = np.frombuffer(b"".join(pages), dtype=np.uint8).reshape(len(pages), page_size)
+    return PageBatch(rows, crc, checked_size)

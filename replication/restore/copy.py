@@ -23,7 +23,7 @@ BATCH_SIZE = 512 * 1024
 MAX_DECODING = 2
 """How many threads decode at once; more would wait for Python's lock, and cost those who have it."""
 
-Write = Callable[[memoryview, int], None]
+Write = Callable[[bytes, int], None]
 """Takes data and its offset in the output."""
 
 
@@ -93,7 +93,7 @@ class PieceCopier:
             crc = crc64_combine(crc, batch.crc, batch.checked_size)
             checked_size += batch.checked_size
             if header.is_snapshot and header.tracks_checksums:
-                database_checksum ^= _database_checksum(batch, pgnos, header.page_size)
+                database_checksum ^= _database_checksum(batch, pgnos)
             start, end = np.searchsorted(supplied, (part.first - piece.first, part.last - piece.first))
             wanted = supplied[start:end] - (part.first - piece.first)
             if self._skip_zeros:
@@ -146,10 +146,10 @@ def _compare(what: str, expected: int, actual: int, offset: int) -> None:
         raise error
 
 
-def _database_checksum(batch: PageBatch, pgnos: NDArray[np.uint32], page_size: int) -> int:
+def _database_checksum(batch: PageBatch, pgnos: NDArray[np.uint32]) -> int:
     checksum = 0
     for i, pgno in enumerate(pgnos.tolist()):
-        checksum ^= page_checksum(pgno, batch.pages[i * page_size : (i + 1) * page_size])
+        checksum ^= page_checksum(pgno, batch.rows[i].data)
     return checksum & ~CHECKSUM_FLAG
 
 
@@ -161,15 +161,13 @@ def _without_zeros(
     short = wanted[sizes[wanted] <= longest]
     if len(short) == 0:
         return wanted
-    pages = np.frombuffer(batch.pages, dtype=np.uint8).reshape(-1, page_size)
-    zeros = short[~pages[short].any(axis=1)]
+    zeros = short[~batch.rows[short].any(axis=1)]
     return np.setdiff1d(wanted, zeros, assume_unique=True)
 
 
 def _write_pages(
     write: Write, batch: PageBatch, wanted: NDArray[np.intp], pgnos: NDArray[np.uint32], page_size: int
 ) -> None:
-    view = memoryview(batch.pages)
     for start, end in runs(wanted, pgnos):
         first, last = int(wanted[start]), int(wanted[end - 1])
-        write(view[first * page_size : (last + 1) * page_size], (int(pgnos[first]) - 1) * page_size)
+        write(batch.rows[first : last + 1].tobytes(), (int(pgnos[first]) - 1) * page_size)
