@@ -173,9 +173,9 @@ class DBState(DBLevels):
                 self._connected = Connected.open(self._path, self.replicas, self._connect_settings())
             if self._connected is not None and (not self._connected.syncer.sync() or is_new):
                 self._connected.primary.rest()  # nobody writes just now, as far as is known
-            if self._connected is not None and before.is_settled(self._clock.now()):
-                self._seen = before
             if self._connected is not None:
+                if before.is_settled(self._clock.now()) and not self._connected.syncer.has_more_frames():
+                    self._seen = before
                 self._note_synced(begin)
         finally:
             self._publish()

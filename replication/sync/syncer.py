@@ -37,8 +37,8 @@ from replication.sync.page_sums import PageSums, SumsTag
 from replication.sync.primary import Primary
 from replication.sync.roll_forward import load_sums, roll_forward
 from replication.sync.wal_position import PositionFile, WALPosition
-from replication.wal.frame import WAL_FRAME_HEADER_SIZE
-from replication.wal.header import WAL_HEADER_SIZE
+from replication.wal.frame import WAL_FRAME_HEADER_SIZE, WALFrameHeader
+from replication.wal.header import WAL_HEADER_SIZE, WALHeader
 from replication.wal.reader import WALReader
 
 DEFAULT_MAX_SYNC_WAL_BYTES = 64 * 2**20
@@ -117,6 +117,19 @@ class Syncer:
             self._logger.warning("the WAL is not what it was: %s", error)
             self._write_difference()
         return self._newest is not before
+
+    def has_more_frames(self) -> bool:
+        """Say whether frames follow the position that nobody can see yet, whatever the WAL's size and time say.
+
+        Their writer is about to publish them, which changes nothing in the WAL; or it rolled them back, or was killed.
+        """
+        try:
+            salts = WALHeader.unpack(self._tap.read_wal(0, WAL_HEADER_SIZE)).salts
+        except WALError:
+            return False
+        offset = self.position.offset if salts == self.position.salts else WAL_HEADER_SIZE
+        data = self._tap.read_wal(offset, WAL_FRAME_HEADER_SIZE)
+        return len(data) == WAL_FRAME_HEADER_SIZE and WALFrameHeader.unpack(data).salts == salts
 
     def begin_read(self) -> None:
         """Begin the read transaction; the position counts further on if nobody could write since the last one ended."""

@@ -2,6 +2,9 @@
 
 A file's time of change moves on only every few milliseconds, so what is written twice within such a tick looks the
 same after both. A look therefore counts only once the time it saw lies well behind.
+
+A commit is published after its frames were written, and synced, in the shared memory alone: so a look counts neither
+while frames are there that nobody can see yet (`Syncer.has_more_frames`).
 """
 
 import os
