@@ -186,11 +186,11 @@ class Replica(ReplicaFiles):
         return task
 
     def _sync(self, is_stopping: Callable[[], bool]) -> Pos:
-        target = self._db.pos().txid
-        if not target:
-            msg = f"{self._db.path} has no position yet, so there is nothing to upload"
-            raise DBNotReadyError(msg)
         with self._sync_lock:
+            target = self._db.pos().txid  # not before: another sync may have gone further meanwhile
+            if not target:
+                msg = f"{self._db.path} has no position yet, so there is nothing to upload"
+                raise DBNotReadyError(msg)
             if self.pos().txid != target:
                 self._hold_lease()
             position = self._known_position()

@@ -289,6 +289,28 @@ def test_one_sync_runs_at_a_time(db: LocalStandIn) -> None:
     assert uploads(client) == [1, 2, 3, 4, 5]
 
 
+def test_a_sync_that_was_overtaken_by_another_is_no_replica_ahead(
+    db: LocalStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = Replica(db, MemoryReplicaClient())
+    write(db, 2)
+    pos, others = db.pos, list[threading.Thread]()
+
+    def pos_of_before() -> Pos:
+        found = pos()
+        if not others:
+            others.append(threading.Thread(target=replica.sync))
+            write(db, 1)
+            others[0].start()
+            others[0].join(0.3)  # longer where it has to wait for us
+        return found
+
+    monkeypatch.setattr(db, "pos", pos_of_before)
+    replica.sync()
+    others[0].join()
+    assert replica.pos().txid == 3
+
+
 def test_a_denied_upload_is_said_at_once(db: LocalStandIn) -> None:
     write(db, 1)
     client = FaultyClient(MemoryReplicaClient())
