@@ -1,14 +1,14 @@
 """The function that replicates a database: `replicate`."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from logging import Logger
-from typing import cast
 
 import apsw
 
 from replication.client.base import ReplicaClient
 from replication.client.url import replica_client
+from replication.client.url_parse import is_url, shown_name
 from replication.commit_hook import database_path
 from replication.compaction_levels import (
     DEFAULT_COMPACTION_LEVELS,
@@ -29,6 +29,8 @@ from replication.db_state import DEFAULT_BUSY_TIMEOUT_S
 from replication.errors import UsageError
 from replication.replica import DEFAULT_SYNC_INTERVAL_S, Replica
 from replication.store import Store
+
+_NEVER_ZERO = ("snapshot_interval_s", "l0_retention_check_interval_s")
 
 
 def replicate(
@@ -55,6 +57,10 @@ def replicate(
     Given by path, the database is looked at every `monitor_interval_s`; it need not exist yet. Given by a connection,
     the connection's commits are heard of at once. `Store.sync` returns when everything committed before it is stored.
 
+    What is wrong with the database or with a storage is met in the background, which logs it and tries again; `sync`
+    and `close` raise it. Writers need a busy timeout, as by `connection.set_busy_timeout(5000)`: now and then they
+    have to wait a moment.
+
     Args:
         source: the path of the database, or a connection that writes to it.
         replicas: one URL such as `s3://bucket/path` or `file:///path`, or a client, or several: each gets everything.
@@ -76,9 +82,8 @@ def replicate(
         logger: where the background tells of itself; `litestream.replication` if not given.
 
     Raises:
-        UsageError: there is no replica, or one twice, a URL is none of a replica, or the connection is to no file or
-            cannot write.
-        DeniedError, UnavailableError: the directory of the local state cannot be used.
+        UsageError: there is no replica, or one twice; a URL is none of a replica, the path none of a file, or a number
+            out of range; the connection is closed, to no file, or cannot write.
 
     """
     if not replicas:
@@ -87,9 +92,23 @@ def replicate(
     if len({replica if isinstance(replica, str) else id(replica) for replica in replicas}) < len(replicas):
         msg = "expected different replicas, got one of them twice"
         raise UsageError(msg)
+    _check_numbers(
+        {
+            "monitor_interval_s": monitor_interval_s,
+            "sync_interval_s": sync_interval_s or 0.0,
+            "checkpoint_interval_s": checkpoint_interval_s,
+            "min_checkpoint_page_n": min_checkpoint_page_n,
+            "truncate_page_n": truncate_page_n,
+            "busy_timeout_s": busy_timeout_s,
+            "snapshot_interval_s": snapshot_interval_s,
+            "snapshot_retention_s": snapshot_retention_s,
+            "l0_retention_s": l0_retention_s,
+            "l0_retention_check_interval_s": l0_retention_check_interval_s,
+        }
+    )
     connection = source if isinstance(source, apsw.Connection) else None
-    path = database_path(connection) if connection else cast("str | os.PathLike[str]", source)
-    clients = [replica_client(replica) if isinstance(replica, str) else replica for replica in replicas]
+    path = _path(source)
+    clients = [_client(replica) for replica in replicas]
     db = DB(path)
     db.monitor_interval_s = monitor_interval_s
     db.checkpoint_interval_s = checkpoint_interval_s
@@ -119,6 +138,42 @@ def replicate(
             store.close()
             raise
     return store
+
+
+def _path(source: object) -> str | os.PathLike[str]:
+    """Return where the database is."""
+    if isinstance(source, apsw.Connection):
+        return database_path(source)
+    if not isinstance(source, str | os.PathLike) or isinstance(os.fspath(source), bytes):
+        kind = f"{type(source).__module__}.{type(source).__qualname__}"
+        msg = f"expected the path of a database as text, or an apsw.Connection, got {kind}"
+        raise UsageError(msg)
+    name = os.fspath(source)
+    if name.startswith((":memory:", "file:")) or is_url(name):
+        msg = f"expected the path of a database, got {shown_name(name)!r}"
+        raise UsageError(msg)
+    return source
+
+
+def _client(replica: object) -> ReplicaClient:
+    if isinstance(replica, ReplicaClient):
+        return replica
+    if isinstance(replica, str):
+        return replica_client(replica)
+    hint = ""
+    if isinstance(replica, os.PathLike):
+        hint = f"; did you mean file://{os.path.abspath(os.fsdecode(replica))}?"  # noqa: PTH100 - any kind of path
+    msg = f"expected the URL of a replica, or a client, got {type(replica).__qualname__}{hint}"
+    raise UsageError(msg)
+
+
+def _check_numbers(settings: Mapping[str, object]) -> None:
+    """Check seconds and pages: none is negative, and what happens every so often does not happen all the time."""
+    for name, value in settings.items():
+        least = "more than 0" if name in _NEVER_ZERO else "0 or more"
+        if not isinstance(value, int | float) or not 0 <= value < float("inf") or (value == 0 and name in _NEVER_ZERO):
+            msg = f"expected {name} to be a finite number, {least}, got {value!r}"
+            raise UsageError(msg)
 
 
 def _upload_interval_s(client: ReplicaClient, given: float | None) -> float:

@@ -21,10 +21,14 @@ def database_path(connection: apsw.Connection) -> str:
     """Return the path of a connection's main database.
 
     Raises:
-        UsageError: it is in memory, temporary, or opened read-only.
+        UsageError: it is closed, in memory, temporary, or opened read-only.
 
     """
-    path = connection.db_filename("main")
+    try:
+        path = connection.db_filename("main")
+    except apsw.ConnectionClosedError as error:
+        msg = "expected an open connection, got a closed one"
+        raise UsageError(msg) from error
     if not path:
         msg = "expected a connection to a database in a file, got one to a database in memory"
         raise UsageError(msg)

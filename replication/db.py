@@ -109,7 +109,6 @@ class DB(DBState):
 
         Raises:
             UsageError: it is open already.
-            DeniedError, UnavailableError: the local directory cannot be used.
 
         """
         with self._lock:

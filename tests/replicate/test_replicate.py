@@ -328,3 +328,46 @@ def test_a_logger_of_ones_own_hears_of_it(application: apsw.Connection, caplog: 
     client.heal()
     store.close()
     assert {record.name for record in caplog.records} == {"my.replication"}
+
+
+def test_what_cannot_be_replicated_is_refused_by_its_name(application: apsw.Connection, tmp_path: Path) -> None:
+    closed = connect(tmp_path / "closed.db")
+    closed.close()
+    url = f"file://{tmp_path}/replica"
+    sources = {
+        closed: "expected an open connection, got a closed one",
+        None: "an apsw.Connection, got builtins.NoneType",
+        b"app.db": "expected the path of a database as text, or an apsw.Connection, got builtins.bytes",
+        ":memory:": "expected the path of a database, got ':memory:'",
+        f"file:{tmp_path}/app.db?mode=rw": "expected the path of a database, got 'file:",
+        "s3://key:secret@bucket/app.db": "expected the path of a database, got 's3://bucket/app.db'",
+    }
+    for source, message in sources.items():
+        with pytest.raises(UsageError) as caught:
+            litestream.replicate(source, url)  # type: ignore[arg-type]
+        assert message in str(caught.value)
+        assert "secret" not in str(caught.value)
+    replicas = {
+        tmp_path / "replica": f"got PosixPath; did you mean file://{tmp_path}/replica[?]",
+        None: "expected the URL of a replica, or a client, got NoneType",
+    }
+    for replica, message in replicas.items():
+        with pytest.raises(UsageError, match=message):
+            litestream.replicate(application, replica)  # type: ignore[arg-type]
+    assert not (tmp_path / ".app.db-litestream").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("monitor_interval_s", float("nan"), "expected monitor_interval_s to be a finite number, 0 or more, got nan"),
+        ("sync_interval_s", -1, "expected sync_interval_s to be a finite number, 0 or more, got -1"),
+        ("busy_timeout_s", "1s", "expected busy_timeout_s to be a finite number, 0 or more, got '1s'"),
+        ("snapshot_retention_s", -0.5, "expected snapshot_retention_s to be a finite number, 0 or more, got -0.5"),
+        ("snapshot_interval_s", 0, "expected snapshot_interval_s to be a finite number, more than 0, got 0"),
+        ("l0_retention_check_interval_s", 0.0, "l0_retention_check_interval_s to be a finite number, more than 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(tmp_path: Path, setting: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        litestream.replicate(tmp_path / "app.db", f"file://{tmp_path}/replica", **{setting: value})  # type: ignore[arg-type]
