@@ -8,6 +8,7 @@ and loses nothing.
 Source: sqlite.org/c3ref/wal_hook.html.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
@@ -44,10 +45,13 @@ class CommitHook:
     def __init__(self, connection: apsw.Connection, wake: Callable[[], None]) -> None:
         """Call `wake` after each commit to the connection's main database, on the thread that commits."""
         self._connection = connection
-        self._autocheckpoint_pages = int(connection.pragma("wal_autocheckpoint"))
+        self._autocheckpoint_pages = pages = int(connection.pragma("wal_autocheckpoint"))
+        self._is_closed = is_closed = threading.Event()
 
-        def committed(_connection: apsw.Connection, name: str, _pages: int) -> int:
-            if name == "main":
+        def committed(connection: apsw.Connection, name: str, _pages: int) -> int:
+            if is_closed.is_set():
+                connection.wal_autocheckpoint(pages)
+            elif name == "main":
                 wake()
             return apsw.SQLITE_OK
 
@@ -60,6 +64,10 @@ class CommitHook:
         self.close()
 
     def close(self) -> None:
-        """Take the hook away, and let the connection checkpoint as it did; one that is closed needs nothing."""
-        with suppress(apsw.ConnectionClosedError):
+        """Take the hook away, and let the connection checkpoint as it did; one that is closed needs nothing.
+
+        While another thread works with the connection that cannot be done: then the next commit does it.
+        """
+        self._is_closed.set()
+        with suppress(apsw.ConnectionClosedError, apsw.ThreadingViolationError):
             self._connection.wal_autocheckpoint(self._autocheckpoint_pages)

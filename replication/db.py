@@ -150,18 +150,14 @@ class DB(DBState):
         with self._lock:
             background, self._background = self._background, None
             task, self._task = self._task, None
-            hooks, self._hooks = self._hooks, []
             owns_background, self._owns_background = self._owns_background, False
         if background is None:
             return
         background.unwatch(self)
-        for hook in hooks:
-            hook.close()
         if task is not None:
             task.stop()
         try:
             with self._lock:
-                self._is_open = False
                 self._sync()
         finally:
             try:
@@ -173,10 +169,18 @@ class DB(DBState):
                     logger=self.logger,
                 )
             finally:
-                with self._lock:
-                    self._disconnect()
                 if owns_background:
                     background.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Let go of the database, which stayed open until its replicas were done: one may have needed a snapshot."""
+        with self._lock:
+            self._is_open = False
+            hooks, self._hooks = self._hooks, []
+            for hook in hooks:
+                hook.close()
+            self._disconnect()
 
     def look(self) -> None:
         """Have the database synced soon if it may have changed, or something is due."""

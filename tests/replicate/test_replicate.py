@@ -171,6 +171,52 @@ def test_a_connection_checkpoints_as_before_when_nobody_replicates_any_more(appl
         application.close()
 
 
+def test_a_connection_at_work_keeps_nobody_from_closing_and_checkpoints_as_before_later(
+    application: apsw.Connection, tmp_path: Path
+) -> None:
+    client = MemoryReplicaClient()
+    store = litestream.replicate(application, client, monitor_interval_s=NEVER_S)
+    commit(application)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> int:
+        begun.set()
+        assert goes_on.wait(TIMEOUT_S)
+        return 1
+
+    application.create_scalar_function("wait", wait, 0)
+    thread = threading.Thread(target=lambda: application.execute("SELECT wait()").fetchall())
+    thread.start()
+    assert begun.wait(TIMEOUT_S)
+    store.close()
+    goes_on.set()
+    thread.join()
+    restore_to(client, tmp_path / "out.db")
+    assert (tmp_path / "out.db").read_bytes() == image(application)
+    commit(application)
+    assert application.pragma("wal_autocheckpoint") == 500
+    with litestream.replicate(tmp_path / "app.db", client) as store:  # nobody has the local state any more
+        store.sync()
+
+
+def test_a_database_closed_at_once_begins_its_new_replica_with_a_snapshot(
+    application: apsw.Connection, tmp_path: Path
+) -> None:
+    with litestream.replicate(application, MemoryReplicaClient()) as store:
+        commit(application)
+        store.sync()
+        commit(application)
+        store.sync()
+    (tmp_path / ".app.db-litestream/ltx/0/0000000000000001-0000000000000001.ltx").unlink()
+    client = MemoryReplicaClient()
+    with litestream.replicate(tmp_path / "app.db", client, monitor_interval_s=0) as store:
+        store.set_shutdown_sync_timeout(0)
+        commit(application)
+    assert held(client) == held(client, 9) != []
+    restore_to(client, tmp_path / "out.db")
+    assert (tmp_path / "out.db").read_bytes() == image(application)
+
+
 def test_commits_by_several_threads_of_a_process_are_all_there(tmp_path: Path) -> None:
     client, connections = MemoryReplicaClient(), [connect(tmp_path / "app.db") for _ in range(3)]
     connections[0].execute("CREATE TABLE item (id INTEGER PRIMARY KEY, body)")
