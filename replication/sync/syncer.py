@@ -7,8 +7,9 @@ committed. What comes later goes into the next file, and for that it must be kno
   The WAL has either gone on from there, frame by frame; or it was started over, which then happened with nothing added
   to the old use, because what is added cannot be checkpointed (see `primary`): all frames from the first on are new.
 - When a read transaction begins anew, at the start or after a failure, the position kept on disk says it, if the WAL's
-  header has its salts and the frame that ends there has its checksum. But more may follow it that is in the database
-  file already, so until the end of the WAL was seen in this read transaction, a start-over proves nothing.
+  header has its salts and the frame that ends there has its checksum, and the newest commit does not end before it.
+  But more may follow it that is in the database file already, so until the end of the WAL was seen in this read
+  transaction, a start-over proves nothing.
 - Else nothing is known of the WAL, and the pages themselves are compared with the sums of the last state. Frames of the
   old use that were never read may be in the database file and nowhere else: a WAL that was started over while no read
   transaction of ours was there proves nothing, whatever its salts and its surviving frames say.
@@ -244,7 +245,8 @@ class Syncer:
         """Return a reader of the frames since the position, or None if there are none up to `end`.
 
         Raises:
-            PrevFrameMismatchError: the WAL is in another use, and the end of the last one was not seen.
+            PrevFrameMismatchError: the WAL is in another use, and the end of the last one was not seen; or it ends
+                before the position, a power failure having taken back commits that were synced.
 
         """
         position = self.position
@@ -256,6 +258,9 @@ class Syncer:
             if not self._at_end:
                 self._refuse_start_over()
             return reader
+        if end < position.offset and not self._at_end:
+            msg = f"expected a commit that ends at byte {position.offset} of the WAL, got the last one at {end}"
+            raise PrevFrameMismatchError(msg, offset=position.offset)
         if end == position.offset:
             self._at_end = True
             return None

@@ -3,6 +3,7 @@
 The first test is the case in which the Go program 0.5.17 loses rows: a WAL that was started over while nobody looked.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,4 +229,33 @@ def test_local_files_deleted_behind_the_back_start_the_numbers_anew(tmp_path: Pa
     with open_db(path) as db:
         assert db.sync().txid == 1
         assert restored(db, tmp_path) == image(application)
+    application.close()
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_commits_that_a_power_failure_took_back_hide_none_that_follow(tmp_path: Path, lost: int) -> None:
+    """The disk got the last frame of the WAL, and the position, but not a frame before: SQLite ends there."""
+    path, after = tmp_path / "app.db", tmp_path / "after" / "app.db"
+    application = make(path)
+    with open_db(path) as db:
+        db.checkpoint("TRUNCATE")
+        for _ in range(6):
+            commit(application, 1)
+            db.sync()
+    after.parent.mkdir()
+    shutil.copy(path, after)
+    shutil.copytree(db.meta_path, after.parent / db.meta_path.name)
+    wal = bytearray(Path(f"{path}-wal").read_bytes())
+    frame = 32 + (len(wal) - 32) // 4120 // 2 * 4120
+    wal[frame + 24 : frame + 4120] = bytes(4096)
+    Path(f"{after}-wal").write_bytes(wal)
+    application.close()
+    application = connect(after)
+    with open_db(after) as db:
+        db.sync()
+        assert restored(db, after.parent) == image(application)
+        for _ in range(lost):
+            commit(application, 1)
+            db.sync()
+            assert restored(db, after.parent) == image(application)
     application.close()
