@@ -123,8 +123,18 @@ def run_compaction(client: ReplicaClient, plan: CompactionPlan, *, open_local: O
     return snapshot
 
 
-def write_snapshot(client: ReplicaClient, db: LocalDatabase) -> FileInfo:
+def write_snapshot(
+    client: ReplicaClient, db: LocalDatabase, *, replicate: Callable[[], object] = lambda: None
+) -> FileInfo:
     """Write the whole database as it is now to the snapshot level.
+
+    What it is a snapshot of is replicated first. Else a writer that lost the replica to another one would put its own
+    history into it; and one that comes after a crash, and knows level 0 only, would use the snapshot's TXID again.
+
+    Args:
+        client: the replica.
+        db: the database.
+        replicate: brings level 0 of the replica to the database's position, and raises what keeps it from that.
 
     Raises:
         NoCompactionError: the newest snapshot is up to date.
@@ -141,6 +151,7 @@ def write_snapshot(client: ReplicaClient, db: LocalDatabase) -> FileInfo:
         raise NoCompactionError(msg)
     pos, reader = db.snapshot_reader()
     with closing(reader):
+        replicate()
         return client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, reader)
 
 

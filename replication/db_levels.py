@@ -59,7 +59,8 @@ class DBLevels(DBPaths, ABC):
             LitestreamError: as for `sync` and the replica's storage.
 
         """
-        return write_snapshot(self._client(), self)
+        client = self._client()
+        return write_snapshot(client, self, replicate=self.replicas[0].sync)
 
     def compact(self, dst_level: int) -> FileInfo:
         """Merge what the level below `dst_level` (1 to 8) has beyond it into one file there; 9 takes a snapshot.
@@ -72,7 +73,9 @@ class DBLevels(DBPaths, ABC):
         """
         if dst_level == SNAPSHOT_LEVEL:
             return self.snapshot()
-        return compact_level(self._client(), dst_level, open_local=partial(open_local, self))
+        client = self._client()
+        opener = partial(open_local, self, position=self.replicas[0].pos().txid)
+        return compact_level(client, dst_level, open_local=opener)
 
     def max_ltx_file_info(self, level: int) -> FileInfo | None:
         """Return the file of a level of the replica that leads furthest, or None if the level is empty.

@@ -38,11 +38,14 @@ class LocalDatabase(Protocol):
         """
 
 
-def open_local(db: LocalDatabase, info: FileInfo) -> BinaryIO | None:
+def open_local(db: LocalDatabase, info: FileInfo, *, position: TXID) -> BinaryIO | None:
     """Return a reader of the local file that a replica's file was made from, if it is still there.
 
-    Of another size it is another file: then the replica's own counts.
+    Of another size it is another file: then the replica's own counts. So does it beyond the position that the replica
+    is known to have from us: what is there another writer has uploaded.
     """
+    if info.max_txid > position:
+        return None
     path = db.ltx_path(info.level, info.min_txid, info.max_txid)
     with suppress(FileNotFoundError):
         if path.stat().st_size == info.size:

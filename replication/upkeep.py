@@ -54,19 +54,19 @@ class Upkeep:
             CompactionTooEarlyError: that was done in the current interval already.
             NoCompactionError: there is nothing new.
             DBNotReadyError: nothing of the database was replicated yet.
-            LitestreamError: as `compact_level` and `write_snapshot`.
+            LitestreamError: as `compact_level`, `write_snapshot` and `Replica.sync`.
 
         """
         position = self._position()
         newest = self._find_newest(level.level)
         check_due(level, newest, self._clock.now())
         if level.level == SNAPSHOT_LEVEL:
-            return self._compacted(write_snapshot(self._client, self.replica.db))
+            return self._compacted(write_snapshot(self._client, self.replica.db, replicate=self.replica.sync))
         below = self._known(level.level - 1, position)
         if newest is not None and newest.max_txid >= below > NO_TXID:
             msg = f"level {level.level} holds all of level {level.level - 1}, up to TXID {format_txid(below)}"
             raise NoCompactionError(msg)
-        opener = partial(open_local, self.replica.db)
+        opener = partial(open_local, self.replica.db, position=position)
         for _ in range(MAX_COMPACTIONS):
             known = newest.max_txid if newest else NO_TXID
             written = self._compacted(compact_level(self._client, level.level, known=known, open_local=opener))

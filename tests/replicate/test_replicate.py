@@ -179,7 +179,7 @@ def test_a_connection_at_work_keeps_nobody_from_closing_and_checkpoints_as_befor
     commit(application)
     begun, goes_on = threading.Event(), threading.Event()
 
-    def wait() -> int:
+    def wait(*_arguments: object) -> int:
         begun.set()
         assert goes_on.wait(TIMEOUT_S)
         return 1

@@ -4,6 +4,7 @@ Method: a simulated primary on a clock that the test moves, which its files' tim
 Bugs planted to try these tests: the newest file forgotten, an idle level listed, two compactions in an interval.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 
 from replication.client.memory import MemoryReplicaClient
 from replication.compaction_levels import CompactionLevel
-from replication.errors import CompactionTooEarlyError, DBNotReadyError, NoCompactionError
+from replication.errors import CompactionTooEarlyError, ConflictError, DBNotReadyError, NoCompactionError
+from replication.ltx.decoder import Decoder
+from replication.position import TXID
 from replication.replica import Replica
 from replication.retention import RetentionPolicy
 from replication.upkeep import Upkeep
 from tests.support.faulty_client import FaultyClient
 from tests.support.local_database import LocalStandIn, local_names
+from tests.support.ltx_files import make_file
 
 LEVEL_1, LEVEL_2, DAILY = CompactionLevel(1, 30), CompactionLevel(2, 300), CompactionLevel(9, 86_400)
 
@@ -139,6 +143,46 @@ def test_the_first_compaction_is_the_first_snapshot(kept: Kept) -> None:
     assert kept.upkeep.compact(DAILY).max_txid == 4
     assert kept.files(9) == [(1, 1), (1, 4)]
     assert repr(kept.upkeep) == "<Upkeep app.db 1:0000000000000003 9:0000000000000004>"
+
+
+def let_another_write(kept: Kept, txid: int) -> dict[int, bytes]:
+    """Put a file of another writer into level 0 that is as large as ours, and return its pages."""
+    decoder = Decoder(io.BytesIO(ours := kept.db.ltx_path(0, TXID(txid), TXID(txid)).read_bytes()))
+    pages: dict[int, bytes] = {
+        page.pgno: page.data[:-1] + bytes([page.data[-1] ^ 1]) for page in decoder
+    }  # the end is not compressed
+    theirs = make_file(decoder.header, pages)
+    assert len(theirs) == len(ours)
+    kept.client.inner.write_ltx_file(0, TXID(txid), TXID(txid), io.BytesIO(theirs))
+    return pages
+
+
+def test_the_replica_gets_what_a_snapshot_is_of_before_the_snapshot(kept: Kept) -> None:
+    kept.write(2)
+    kept.db.commit("INSERT INTO item VALUES (7, noise(7, 200))")
+    kept.client.clear_calls()
+    assert kept.upkeep.compact(DAILY).max_txid == 3
+    written = [(call.level, call.max_txid) for call in kept.client.calls if call.method == "write_ltx_file"]
+    assert written == [(0, 3), (9, 3)]
+
+
+def test_of_a_database_whose_replica_another_writer_has_no_snapshot_is_taken(kept: Kept) -> None:
+    kept.write(2)
+    kept.db.commit("INSERT INTO item VALUES (7, noise(7, 200))")
+    let_another_write(kept, 3)
+    with pytest.raises(ConflictError):
+        kept.upkeep.compact(DAILY)
+    assert kept.files(9) == []
+
+
+def test_of_what_another_writer_uploaded_no_local_file_is_taken_for_a_copy(kept: Kept) -> None:
+    kept.write(2)
+    kept.db.commit("INSERT INTO item VALUES (7, noise(7, 200))")
+    theirs = let_another_write(kept, 3)
+    kept.upkeep.compact(LEVEL_1)
+    (info,) = kept.client.inner.ltx_files(1)
+    merged: dict[int, bytes] = {page.pgno: page.data for page in Decoder(io.BytesIO(kept.client.inner.read_ltx(info)))}
+    assert {pgno: merged[pgno] for pgno in theirs} == theirs
 
 
 def test_snapshots_are_kept_for_their_time(kept: Kept) -> None:
