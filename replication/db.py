@@ -32,7 +32,7 @@ from replication.checkpoint import CHECKPOINT_MODE_PASSIVE, parse_checkpoint_mod
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.commit_hook import CommitHook, database_path
 from replication.db_state import DBState
-from replication.errors import UsageError
+from replication.errors import LocalStateHeldError, UsageError
 from replication.parallel import in_parallel
 from replication.position import Pos
 from replication.scheduler import Task
@@ -156,18 +156,25 @@ class DB(DBState):
         background.unwatch(self)
         if task is not None:
             task.stop()
+        is_ours = True
         try:
             with self._lock:
                 self._sync()
+        except LocalStateHeldError:
+            is_ours = False
+            raise
         finally:
             try:
-                finish_replicas(
-                    self.replicas,
-                    timeout_s=self.shutdown_sync_timeout_s,
-                    interval_s=self.shutdown_sync_interval_s,
-                    clock=self._clock,
-                    logger=self.logger,
-                )
+                if is_ours:
+                    finish_replicas(
+                        self.replicas,
+                        timeout_s=self.shutdown_sync_timeout_s,
+                        interval_s=self.shutdown_sync_interval_s,
+                        clock=self._clock,
+                        logger=self.logger,
+                    )
+                else:  # whoever holds the local state uploads it
+                    in_parallel([replica.stop for replica in self.replicas])
             finally:
                 if owns_background:
                     background.close()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from replication.client.file import FileReplicaClient
+from replication.client.retry import RetryingClient, RetryPolicy
 from replication.db import DB
-from replication.errors import DeniedError
+from replication.errors import UnavailableError
 from replication.replica import Replica
 from tests.db.test_restart import commit, make
 from tests.support.faulty_client import FaultyClient
@@ -113,16 +114,16 @@ def test_the_last_sync_is_tried_again_until_the_time_for_it_is_over(tmp_path: Pa
     client = FaultyClient(FileReplicaClient(place))
     for times, done in ((2, True), (1000, False)):
         db = open_db(path)
-        db.replica = Replica(db, client, monitor_enabled=False)
+        db.replica = Replica(db, RetryingClient(client, RetryPolicy(max_attempts=1)), monitor_enabled=False)
         db.shutdown_sync_interval_s, db.shutdown_sync_timeout_s = 0.01, 0.05
         db.open()
         db.sync()
         commit(application, 1)
-        client.fail("write_ltx_file", DeniedError("not yet"), times=times)
+        client.fail("write_ltx_file", UnavailableError("not yet"), times=times)
         if done:
             db.close()
         else:
-            with pytest.raises(DeniedError):
+            with pytest.raises(UnavailableError):
                 db.close()
         assert repr(db).startswith("<DB app.db closed txid=")
         uploaded = [info.max_txid for info in FileReplicaClient(place).ltx_files(0)]

@@ -20,7 +20,7 @@ from replication.client.memory import MemoryReplicaClient
 from replication.client.retry import RetryingClient, RetryPolicy
 from replication.compaction_levels import CompactionLevels
 from replication.db import DB
-from replication.errors import DBNotReadyError, UnavailableError, UsageError
+from replication.errors import DBNotReadyError, DeniedError, LocalStateHeldError, UnavailableError, UsageError
 from replication.replica import Replica
 from replication.store import Store
 from replication.sync.wal_state import TICK, WALState
@@ -417,3 +417,42 @@ def test_what_cannot_be_replicated_is_refused_by_its_name(application: apsw.Conn
 def test_a_number_out_of_range_is_refused(tmp_path: Path, setting: str, value: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         litestream.replicate(tmp_path / "app.db", f"file://{tmp_path}/replica", **{setting: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(DeniedError("the key is unknown"), 1), (UsageError("no such bucket"), 1), (None, 3)]
+)
+def test_closing_waits_only_for_what_may_heal_and_says_so_once(
+    application: apsw.Connection, caplog: pytest.LogCaptureFixture, error: Exception | None, tries: int
+) -> None:
+    client = FaultyClient(MemoryReplicaClient())
+    once = RetryingClient(client, RetryPolicy(max_attempts=1))
+    store = litestream.replicate(application, once, monitor_interval_s=0.0, lease=False)
+    (db,) = store.dbs()
+    db.shutdown_sync_interval_s = 0.01
+    db.sync()
+    client.fail("ltx_files", error or UnavailableError("down"), times=None if error else tries - 1)
+    before = len(client.calls)
+    if error:
+        with pytest.raises(type(error), match=str(error)):
+            store.close()
+    else:
+        store.close()
+        assert held(client) == [1]
+    asked = [call for call in client.calls[before:] if call.method == "ltx_files" and call.level == 0]
+    assert len(asked) >= tries
+    assert sum("trying again for 30 s" in record.getMessage() for record in caplog.records) == (0 if error else 1)
+
+
+def test_a_second_one_uploads_nothing_of_the_first_when_it_is_closed(
+    application: apsw.Connection, tmp_path: Path
+) -> None:
+    other = MemoryReplicaClient()
+    with litestream.replicate(application, f"file://{tmp_path}/replica") as store:
+        store.sync()
+        second = litestream.replicate(tmp_path / "app.db", other)
+        with pytest.raises(LocalStateHeldError, match="expected that nobody else replicates"):
+            second.close()
+        assert held(other) == []
+        commit(application)
+        store.sync()
