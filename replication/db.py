@@ -33,6 +33,7 @@ from replication.clock import SYSTEM_CLOCK, Clock
 from replication.commit_hook import CommitHook, database_path
 from replication.db_state import DBState
 from replication.errors import LocalStateHeldError, UsageError
+from replication.forking import check_process, is_other_process
 from replication.parallel import in_parallel
 from replication.position import Pos
 from replication.scheduler import Task
@@ -125,7 +126,7 @@ class DB(DBState):
         """
         with self._lock:
             self._check_closed()
-            self._is_open, self._seen, self._background = True, None, background
+            self._pid, self._is_open, self._seen, self._background = os.getpid(), True, None, background
             if self.monitor_interval_s > 0:
                 self._task = Task(
                     background.syncs,
@@ -140,13 +141,15 @@ class DB(DBState):
                 replica.start_with(background.uploads)
 
     def close(self) -> None:
-        """Sync once more, to the replicas too, and let go of the database.
+        """Sync once more, to the replicas too, and let go of the database; in a forked child, do nothing.
 
         Raises:
             LitestreamError: the last sync failed; the database is closed all the same, and nothing is lost: the next
                 start goes on from where it ended.
 
         """
+        if is_other_process(self._pid):
+            return  # it is not ours to close
         with self._lock:
             background, self._background = self._background, None
             task, self._task = self._task, None
@@ -223,11 +226,12 @@ class DB(DBState):
         """Write what was committed before this call to level-0 files, checkpoint if due, and return the position.
 
         Raises:
-            UsageError: the database is not open.
+            UsageError: the database is not open, or this process is a fork of the one that opened it.
             PrimaryUnavailableError, PrimaryDeniedError, PrimaryCorruptError: SQLite failed.
             DeniedError, UnavailableError: the local directory failed; nothing is half-written, so call again.
 
         """
+        check_process(self._pid, self._path)
         with self._lock:
             self._check_open()
             self._sync()
@@ -263,6 +267,7 @@ class DB(DBState):
 
         """
         parsed = parse_checkpoint_mode(mode)
+        check_process(self._pid, self._path)
         with self._lock:
             self._check_open()
             self._sync()

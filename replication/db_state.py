@@ -14,6 +14,7 @@ from replication.clock import SYSTEM_CLOCK, Clock, to_timestamp_ms
 from replication.compaction_levels import DEFAULT_L0_RETENTION_S
 from replication.db_levels import DBLevels
 from replication.errors import DBNotReadyError, UsageError
+from replication.forking import check_process
 from replication.log import LOGGER
 from replication.ltx.checksum import crc64_iso
 from replication.position import TXID, Pos
@@ -43,6 +44,7 @@ class DBState(DBLevels):
         self._wal_name = str(self.wal_path)
         self._clock = clock
         self._lock = threading.RLock()  # held while anything is done with the database
+        self._pid = os.getpid()  # of the process that opened it last
         self._is_open = False  # guarded by _lock
         self._connected: Connected | None = None  # guarded by _lock; None until the database was there at a sync
         self._changed = threading.Event()  # guarded by _lock
@@ -219,6 +221,7 @@ class DBState(DBLevels):
 
     def _hold(self) -> HeldImage:
         """Sync, and return the database at the position."""
+        check_process(self._pid, self._path)
         with self._lock:
             self._check_open()
             self._sync()

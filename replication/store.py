@@ -25,6 +25,7 @@ from replication.compaction_levels import (
 )
 from replication.db import DB
 from replication.errors import UsageError
+from replication.forking import check_process, is_other_process
 from replication.heartbeat import DEFAULT_HEARTBEAT_INTERVAL_S, Heartbeat
 from replication.levels import SNAPSHOT_LEVEL
 from replication.log import LOGGER
@@ -72,6 +73,7 @@ class Store:
         self._lock = threading.RLock()
         self._dbs: dict[Path, DB] = {}  # guarded by _lock
         self._upkeeps: dict[Replica, Upkeep] = {}  # guarded by _lock
+        self._pid = os.getpid()  # of the process that opened it last
         self._is_open = False  # guarded by _lock
         self._upkeep_threads: UpkeepThreads | None = None  # guarded by _lock; there while the store is open
         self._background: Background | None = None  # guarded by _lock; there while the store is open
@@ -116,17 +118,19 @@ class Store:
                 in_parallel([db.close for db in opened])
                 self._background.close()
                 raise
-            self._is_open = True
+            self._pid, self._is_open = os.getpid(), True
             levels = [*self.levels[1:], self.snapshot_level()] if self.compaction_monitor_enabled else []
             self._upkeep_threads = UpkeepThreads(self, levels, heartbeat=heartbeat, clock=self._clock)
 
     def close(self) -> None:
-        """End the work in the background, and close all databases, each of them synced once more.
+        """End the work in the background, and close all databases, each synced once more; nothing in a forked child.
 
         Raises:
             LitestreamError: the first of those that a database raised; all are closed all the same.
 
         """
+        if is_other_process(self._pid):
+            return  # it is not ours to close
         with self._lock:
             self._is_open = False
             upkeep_threads, self._upkeep_threads = self._upkeep_threads, None
@@ -149,10 +153,11 @@ class Store:
             The position of the database. Where there are several or none, and no path, they have none in common: zero.
 
         Raises:
-            UsageError: there is no database of that path, or the store is not open.
+            UsageError: there is no database of that path, or the store is not open, or was opened before a fork.
             LitestreamError: as `DB.sync_and_wait`, of the first that failed.
 
         """
+        check_process(self._pid, "the store")
         with self._lock:
             if not self._is_open:
                 msg = "expected an open store, call open() first"

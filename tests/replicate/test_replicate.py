@@ -6,6 +6,7 @@ replica that comes later.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -456,3 +457,28 @@ def test_a_second_one_uploads_nothing_of_the_first_when_it_is_closed(
         assert held(other) == []
         commit(application)
         store.sync()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a process with threads should not be forked
+def test_a_forked_child_leaves_replicating_to_its_parent(application: apsw.Connection, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/replica"
+    with litestream.replicate(application, url, checkpoint_interval_s=0.0) as store:
+        store.sync()
+        (db,) = store.dbs()
+        lease = (tmp_path / "replica" / "lock.json").read_bytes()
+        pid = os.fork()
+        if pid == 0:
+            refused = 0
+            for call in (store.sync, db.sync, db.checkpoint, db.snapshot_reader):
+                try:
+                    call()
+                except UsageError as error:
+                    refused += "got one in a fork of it" in str(error)
+            db.close()
+            store.close()
+            os._exit(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+        assert (tmp_path / "replica" / "lock.json").read_bytes() == lease
+        commit(application)
+        assert store.sync().txid == 2
