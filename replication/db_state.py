@@ -173,9 +173,14 @@ class DBState(DBLevels):
             is_new = self._connected is None
             if self._connected is None:
                 self._connected = Connected.open(self._path, self.replicas, self._connect_settings())
-            if self._connected is not None and (not self._connected.syncer.sync() or is_new):
-                self._connected.primary.rest()  # nobody writes just now, as far as is known
             if self._connected is not None:
+                try:
+                    is_written = self._connected.syncer.sync()
+                finally:
+                    if not is_new:
+                        self._connected.check_wal(self._path, before)  # which explains any other error
+                if not is_written or is_new:
+                    self._connected.primary.rest()  # nobody writes just now, as far as is known
                 if before.is_settled(self._clock.now()) and not self._connected.syncer.has_more_frames():
                     self._seen = before
                 self._note_synced(begin)

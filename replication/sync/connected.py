@@ -16,7 +16,9 @@ from replication.sync.guard import Guard
 from replication.sync.local_files import LocalFiles
 from replication.sync.meta_lock import MetaLock
 from replication.sync.primary import Primary
+from replication.sync.sqlite_errors import PrimaryUnavailableError
 from replication.sync.syncer import Syncer
+from replication.sync.wal_state import WALState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Connected:
 
     file_info: os.stat_result
     dir_info: os.stat_result
+    wal_inode: int
     lock: MetaLock
     guard: Guard
     primary: Primary
@@ -82,8 +85,9 @@ class Connected:
                 clock=settings.clock,
                 logger=settings.logger,
             )
+            wal_inode = WALState.look(f"{path}-wal").inode
             opened.pop_all()
-        return cls(file_info, dir_info, lock, guard, primary, syncer, checkpointer)
+        return cls(file_info, dir_info, wal_inode, lock, guard, primary, syncer, checkpointer)
 
     def is_at(self, path: Path) -> bool:
         """Say whether the file at a path is still the one that was opened."""
@@ -92,6 +96,22 @@ class Connected:
         except FileNotFoundError:
             return False
         return (found.st_dev, found.st_ino) == (self.file_info.st_dev, self.file_info.st_ino)
+
+    def check_wal(self, path: Path, found: WALState) -> None:
+        """Check that the WAL at a path is the one that was opened: SQLite keeps it as long as anybody has it open.
+
+        Opening the database anew does not help while others go on with the old one.
+
+        Raises:
+            PrimaryUnavailableError: it was deleted, and is another one by now, or none.
+
+        """
+        if found.inode != self.wal_inode:
+            msg = (
+                f"primary database {path}: its WAL was deleted while it was open, so what others commit from now on is "
+                "not replicated; everybody has to close the database, this program too, and to open it again"
+            )
+            raise PrimaryUnavailableError(msg)
 
     def close(self) -> None:
         """Let go of the database, and of the local state."""

@@ -4,12 +4,15 @@ The first test is the case in which the Go program 0.5.17 loses rows: a WAL that
 """
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import pytest
 
+from replication.errors import UnavailableError
 from tests.support.live_db import connect, header_of, image, local_txids, open_db, page_counts, query, restored
 
 TEXT = "one more row of the log"
@@ -258,4 +261,32 @@ def test_commits_that_a_power_failure_took_back_hide_none_that_follow(tmp_path: 
             commit(application, 1)
             db.sync()
             assert restored(db, after.parent) == image(application)
+    application.close()
+
+
+def test_a_wal_that_is_deleted_under_a_replicator_is_told_and_the_next_start_finds_what_came_after(
+    tmp_path: Path,
+) -> None:
+    path, backup = tmp_path / "app.db", tmp_path / "backup.db"
+    application = make(path)
+    application.execute("VACUUM INTO ?", (str(backup),))
+    application.close()
+    connect(backup).close()  # in WAL mode, as a copy of the file would be
+    write = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('INSERT INTO log (text) VALUES (1)'); "
+    db = open_db(path)
+    db.open()
+    db.sync()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    # As a careless person does, from a shell: the old copy is written into the file that is there.
+    subprocess.run(["cp", str(backup), str(path)], check=True)
+    subprocess.run([sys.executable, "-c", write + "c.commit()", str(path)], check=True)
+    for call in (db.sync, db.sync, db.close):
+        with pytest.raises(UnavailableError, match="its WAL was deleted while it was open"):
+            call()
+    application = connect(path)
+    with open_db(path) as db:
+        db.sync()
+        assert query(restored(db, tmp_path), ROWS) == [(1, 0, 0)]
+        assert restored(db, tmp_path) == image(application)
     application.close()
