@@ -1,4 +1,4 @@
-"""The command `apsw-litestream`: read replicas from a shell.
+"""The command `apsw-litestream`: write and read replicas from a shell.
 
 Errors go to standard error as one line, and the exit code is 1; with `-v` the traceback comes before it. A reader that
 closes the pipe early, like `head`, is no error to speak of.
@@ -9,36 +9,33 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from importlib.metadata import version as installed_version
 
 import apsw
 import click
 
 import litestream
+from litestream.cli_config import databases, ltx, status, wal
 from litestream.cli_options import Settings, verbose
+from litestream.cli_replicate import replicate
+from litestream.cli_reset import reset
 from litestream.cli_restore import restore
+from litestream.cli_version import version
 from litestream.output import WRITERS, Row, Writer
 from replication.errors import LitestreamError
 
 NAME = "apsw-litestream"
 LATER = (
-    "databases",
     "follow",
     "info",
     "list",
-    "ltx",
     "register",
-    "replicate",
-    "reset",
     "serve",
     "shell",
     "start",
-    "status",
     "stop",
     "sync",
     "unregister",
     "verify",
-    "wal",
 )
 """Commands that are not built yet; they say so, whatever follows them."""
 
@@ -52,12 +49,23 @@ _HISTORY = "SELECT txid, time, level, min_txid, size FROM litestream_history"
 
 
 class _Commands(click.Group):
-    """The commands there are, and those that are still to come."""
+    """The commands there are, an old name, and those that are still to come."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
+        if cmd_name == wal.name:
+            return wal
         found = super().get_command(ctx, cmd_name)
         return _later(cmd_name) if found is None and cmd_name in LATER else found
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; that nobody reads what it writes ends it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still buffered must go somewhere, or Python complains when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ctx.exit(BROKEN_PIPE_EXIT_CODE)
 
 
 def _later(name: str) -> click.Command:
@@ -80,7 +88,7 @@ def _format(command: Callable[..., None]) -> Callable[..., None]:
 @verbose
 @click.pass_context
 def commands(context: click.Context) -> None:
-    """Read Litestream replicas of SQLite databases in place."""
+    """Replicate SQLite databases as Litestream does, restore them, and read their replicas in place."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -102,7 +110,7 @@ def query(url: str, sql: str, time: str | None, txid: str | None, form: str) -> 
         _write(connection, sql, WRITERS[form])
 
 
-@commands.command()
+@commands.command(short_help="List what the replica at URL can be read at.")
 @click.argument("url")
 @_format
 @verbose
@@ -112,14 +120,8 @@ def history(url: str, form: str) -> None:
         _write(connection, _HISTORY, WRITERS[form])
 
 
-@commands.command()
-@verbose
-def version() -> None:
-    """Show the version."""
-    click.echo(installed_version(NAME))
-
-
-commands.add_command(restore)
+for built in (databases, ltx, replicate, reset, restore, status, version):
+    commands.add_command(built)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,17 +149,12 @@ def _fail(message: str, exit_code: int = ERROR_EXIT_CODE) -> int:
 def _write(connection: apsw.Connection, sql: str, writer: Writer) -> None:
     connection.set_progress_handler(lambda: False, STEPS_BETWEEN_SIGNALS)
     output = sys.stdout
-    try:
-        for number, (columns, rows) in enumerate(_results(connection, sql)):
-            if number:
-                output.write("\n")
-            for line in writer(columns, rows):
-                output.write(f"{line}\n")
-        output.flush()
-    except BrokenPipeError:
-        # What is still buffered must go somewhere, or Python complains when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.get_current_context().exit(BROKEN_PIPE_EXIT_CODE)
+    for number, (columns, rows) in enumerate(_results(connection, sql)):
+        if number:
+            output.write("\n")
+        for line in writer(columns, rows):
+            output.write(f"{line}\n")
+    output.flush()
 
 
 def _results(connection: apsw.Connection, sql: str) -> Iterator[tuple[list[str], Iterable[Row]]]:

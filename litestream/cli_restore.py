@@ -3,35 +3,39 @@
 Source: litestream 0.5.17, cmd/litestream/restore.go and docs/CLI_JSON_OUTPUT.md.
 """
 
-import json
 from contextlib import closing
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 import litestream
 from litestream.cli_options import verbose
-from replication.clock import format_instant
+from litestream.columns import format_second, write_json, write_rows
+from litestream.go_flags import GoCommand, config_flags, go_flag, go_option, json_flag
+from litestream.progress import TerminalProgress
+from replication.client.base import ReplicaClient
 from replication.errors import NoSnapshotsError, TxNotAvailableError, UsageError
 from replication.ltx.file_info import FileInfo
 from replication.position import format_txid, parse_txid
 from replication.restore.options import DEFAULT_RESTORE_PARALLELISM, IntegrityCheck, RestoreResult
 
-_CONFIG_LATER = "the configuration file is not supported yet"
+if TYPE_CHECKING:
+    from litestream.config_source import ReplicaSource
+
 _FOLLOW_LATER = "following a replica with restore -f is not supported yet"
 
 
-@click.command("restore")
-@click.argument("source", required=False, metavar="REPLICA_URL")
-@click.option("-o", "output", metavar="PATH", help="Where to write the database.")
-@click.option("-txid", "--txid", metavar="HEX", help="Restore up to this TXID, inclusive.")
-@click.option("-timestamp", "--timestamp", metavar="T", help="Restore what was there just before 2026-01-31T12:00:00Z.")
-@click.option("-if-db-not-exists", "--if-db-not-exists", is_flag=True, help="Do nothing if the output exists.")
-@click.option("-if-replica-exists", "--if-replica-exists", is_flag=True, help="Do nothing if there is no backup.")
-@click.option("-dry-run", "--dry-run", is_flag=True, help="Show the files that would be read, and write nothing.")
-@click.option("-force", "--force", is_flag=True, help="Overwrite the output, and remove its -wal, -shm and -journal.")
-@click.option("-json", "--json", "as_json", is_flag=True, help="Write a JSON object about what was done.")
+@click.command("restore", cls=GoCommand, short_help="Restore a database from its replica.")
+@click.argument("source", required=False, metavar="DB_PATH|REPLICA_URL")
+@click.option("-o", "output", metavar="PATH", help="Where to write the database.  [default: its own path]")
+@go_option("txid", "HEX", "Restore up to this TXID, inclusive.")
+@go_option("timestamp", "T", "Restore what was there just before 2026-01-31T12:00:00Z.")
+@go_flag("if-db-not-exists", "Do nothing if the output exists.")
+@go_flag("if-replica-exists", "Do nothing if there is no backup.")
+@go_flag("dry-run", "Show the files that would be read, and write nothing.")
+@go_flag("force", "Overwrite the output, and remove its -wal, -shm and -journal.")
+@json_flag("Write a JSON object about what was done.")
 @click.option(
     "-parallelism",
     "--parallelism",
@@ -49,9 +53,8 @@ _FOLLOW_LATER = "following a replica with restore -f is not supported yet"
     help="What SQLite checks before the output appears.",
 )
 @click.option("-f", "follow", is_flag=True, help="Not supported yet.")
-@click.option("-follow-interval", "--follow-interval", metavar="DURATION", help="Not supported yet.")
-@click.option("-config", "--config", metavar="PATH", help="Not supported yet.")
-@click.option("-no-expand-env", "--no-expand-env", is_flag=True, help="Not supported yet.")
+@go_option("follow-interval", "DURATION", "Not supported yet.")
+@config_flags
 @verbose
 def restore(
     *,
@@ -71,66 +74,87 @@ def restore(
     config: str | None,
     no_expand_env: bool,
 ) -> None:
-    """Restore the replica at REPLICA_URL to a database file.
+    """Restore a database from its replica: one in the configuration file, or any replica by its URL.
 
-    Each flag may be written with one dash or with two.
+    Of several replicas the one that leads furthest is read. Each flag may be written with one dash or with two.
     """
-    del no_expand_env  # of the configuration file
-    url, path = _checked(source, output, follow=follow or follow_interval is not None, config=config)
+    if follow or follow_interval is not None:
+        raise UsageError(_FOLLOW_LATER)
+    replicas, path = _checked(source, output, config, expand=not no_expand_env)
     if if_db_not_exists and Path(path).exists():
         click.echo("database already exists, skipping", err=as_json)
         return
-    if dry_run:
-        _show_plan(url, path, txid, timestamp, as_json=as_json)
-        return
-    try:
-        result = litestream.restore(
-            url,
-            path,
-            txid=txid,
-            timestamp=timestamp,
-            parallelism=parallelism,
-            integrity_check=integrity_check,
-            overwrite=force,
-        )
-    except (NoSnapshotsError, TxNotAvailableError):
-        if not if_replica_exists:
-            raise
-        click.echo("no matching backups found", err=as_json)
-        return
-    _show_result(url, path, result, as_json=as_json)
+    replica = replicas.newest(lambda warning: click.echo(f"Warning: {warning}", err=True))
+    with closing(replica.client()) as client:
+        if dry_run:
+            _show_plan(_shown(source), path, replica.type, _plan(client, txid, timestamp), as_json=as_json)
+            return
+        try:
+            with TerminalProgress(f"restoring {path}") as progress:
+                result = litestream.restore(
+                    client,
+                    path,
+                    txid=txid,
+                    timestamp=timestamp,
+                    parallelism=parallelism,
+                    integrity_check=integrity_check,
+                    overwrite=force,
+                    progress=progress,
+                )
+        except (NoSnapshotsError, TxNotAvailableError):
+            if not if_replica_exists:
+                raise
+            click.echo("no matching backups found", err=as_json)
+            return
+    _show_result(replica.type, path, result, as_json=as_json)
 
 
-def _checked(source: str | None, output: str | None, *, follow: bool, config: str | None) -> tuple[str, str]:
-    """Return the URL of the replica and the path of the output.
+def _checked(
+    source: str | None, output: str | None, config: str | None, *, expand: bool
+) -> tuple["ReplicaSource", str]:
+    """Return the replicas to choose from, and the path of the output.
 
     Raises:
-        UsageError: one is missing, or what is asked for is not supported yet.
+        UsageError: one is missing, or there is no such database in the configuration.
 
     """
-    from replication.client.url_parse import is_url  # noqa: PLC0415 - as little as possible before it is used
+    from litestream.config_source import replica_source  # noqa: PLC0415 - as little as possible before it is used
 
-    if source is None:
-        msg = "expected the URL of a replica: apsw-litestream restore -o /path/to/db s3://bucket/prefix"
+    if not source:
+        msg = "database path or replica URL required: apsw-litestream restore -o /path/to/db s3://bucket/prefix"
         raise UsageError(msg)
-    if follow:
-        raise UsageError(_FOLLOW_LATER)
-    if config is not None or not is_url(source):
-        msg = f"{_CONFIG_LATER}: give the URL of the replica, and -o for the output"
-        raise UsageError(msg)
-    if output is None:
+    replicas = replica_source(source, config, expand=expand)
+    if output is not None:
+        return replicas, output
+    if replicas.database is None:
         msg = "-o is required when restoring from a replica URL"
         raise UsageError(msg)
-    return source, output
+    return replicas, str(replicas.database)
 
 
-def _show_result(url: str, path: str, result: RestoreResult, *, as_json: bool) -> None:
+def _plan(client: ReplicaClient, txid: str | None, timestamp: str | None) -> tuple[FileInfo, ...]:
+    from litestream.restore_api import parse_timestamp  # noqa: PLC0415 - as little as possible before it is used
+
+    return litestream.calc_restore_plan(
+        client,
+        None if txid is None else parse_txid(txid),
+        None if timestamp is None else parse_timestamp(timestamp),
+    )
+
+
+def _shown(source: str | None) -> str:
+    from replication.client.url_parse import shown_name  # noqa: PLC0415 - as little as possible before it is used
+
+    return shown_name(source or "")
+
+
+def _show_result(replica_type: str, path: str, result: RestoreResult, *, as_json: bool) -> None:
     txid = format_txid(result.txid) if result.txid else ""  # Litestream 0.3 had none
     if as_json:
-        _write_json(
+        write_json(
             {
                 "db_path": path,
-                "replica": _scheme(url),
+                "replica": replica_type,
                 "txid": txid,
                 "duration_ms": round(result.duration_s * 1000),
                 "integrity_check": result.integrity_check,
@@ -143,37 +167,25 @@ def _show_result(url: str, path: str, result: RestoreResult, *, as_json: bool) -
     )
 
 
-def _show_plan(source: str, output: str, txid: str | None, timestamp: str | None, *, as_json: bool) -> None:
-    from litestream.restore_api import parse_timestamp  # noqa: PLC0415 - as little as possible before it is used
-    from replication.client.url_parse import without_secrets  # noqa: PLC0415
-
-    with closing(litestream.replica_client(source)) as client:
-        plan = litestream.calc_restore_plan(
-            client,
-            None if txid is None else parse_txid(txid),
-            None if timestamp is None else parse_timestamp(timestamp),
-        )
-    shown, first, last = without_secrets(source), format_txid(plan[0].min_txid), format_txid(plan[-1].max_txid)
+def _show_plan(source: str, output: str, replica_type: str, plan: tuple[FileInfo, ...], *, as_json: bool) -> None:
+    first, last = format_txid(plan[0].min_txid), format_txid(plan[-1].max_txid)
     rows = [_plan_row(info) for info in plan]
     if as_json:
-        _write_json(
+        write_json(
             {
-                "source": shown,
+                "source": source,
                 "target_path": output,
-                "replica": _scheme(source),
+                "replica": replica_type,
                 "min_txid": first,
                 "max_txid": last,
                 "files": rows,
             }
         )
         return
-    click.echo(f"Restore plan:\n  source: {shown}\n  target: {output}\n  replica: {_scheme(source)}")
+    click.echo(f"Restore plan:\n  source: {source}\n  target: {output}\n  replica: {replica_type}")
     click.echo(f"  txid range: {first} - {last}\n\nFiles to fetch:")
-    titles = {name: "file" if name == "name" else name for name in rows[0]}
-    cells = [list(titles.values()), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    names = ["file" if name == "name" else name for name in rows[0]]
+    write_rows(names, [[str(value) for value in row.values()] for row in rows])
 
 
 def _plan_row(info: FileInfo) -> dict[str, object]:
@@ -184,14 +196,5 @@ def _plan_row(info: FileInfo) -> dict[str, object]:
         "min_txid": first,
         "max_txid": last,
         "size": info.size,
-        "timestamp": format_instant(info.created_at),
+        "timestamp": format_second(info.created_at),
     }
-
-
-def _scheme(url: str) -> str:
-    with closing(litestream.replica_client(url)) as client:
-        return client.type
-
-
-def _write_json(value: dict[str, object]) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

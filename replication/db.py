@@ -22,6 +22,7 @@ Source: litestream 0.5.17, db.go.
 """
 
 import os
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -40,6 +41,7 @@ from replication.scheduler import Task
 from replication.shutdown import (
     DEFAULT_SHUTDOWN_SYNC_INTERVAL_S,
     DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S,
+    Patience,
     finish_replicas,
 )
 from replication.sync.wal_state import WALState
@@ -73,6 +75,7 @@ class DB(DBState):
         self._background: Background | None = None  # guarded by _lock
         self._owns_background = False  # guarded by _lock
         self._task: Task | None = None  # guarded by _lock
+        self._give_up = threading.Event()
         self._hooks: list[CommitHook] = []  # guarded by _lock
 
     def __repr__(self) -> str:
@@ -127,6 +130,7 @@ class DB(DBState):
         with self._lock:
             self._check_closed()
             self._pid, self._is_open, self._seen, self._background = os.getpid(), True, None, background
+            self._give_up.clear()
             if self.monitor_interval_s > 0:
                 self._task = Task(
                     background.syncs,
@@ -169,13 +173,12 @@ class DB(DBState):
         finally:
             try:
                 if is_ours:
-                    finish_replicas(
-                        self.replicas,
+                    patience = Patience(
                         timeout_s=self.shutdown_sync_timeout_s,
                         interval_s=self.shutdown_sync_interval_s,
-                        clock=self._clock,
-                        logger=self.logger,
+                        give_up=self._give_up,
                     )
+                    finish_replicas(self.replicas, patience, clock=self._clock, logger=self.logger)
                 else:  # whoever holds the local state uploads it
                     in_parallel([replica.stop for replica in self.replicas])
             finally:
@@ -191,6 +194,13 @@ class DB(DBState):
             for hook in hooks:
                 hook.close()
             self._disconnect()
+
+    def stop_retrying(self) -> None:
+        """Have `close` try no more to upload what is left, after the try that is under way has ended.
+
+        What is not uploaded stays here, and the next start uploads it.
+        """
+        self._give_up.set()
 
     def look(self) -> None:
         """Have the database synced soon if it may have changed, or something is due."""

@@ -144,6 +144,11 @@ class Store:
             finally:
                 background.close()
 
+    def stop_retrying(self) -> None:
+        """Have a `close` that is under way on another thread try no more to upload what is left; see `DB`."""
+        for db in self.dbs():
+            db.stop_retrying()
+
     def sync(self, path: str | os.PathLike[str] | None = None) -> Pos:
         """Sync a database and upload to all of its replicas; what was committed before this call is stored then.
 

@@ -16,6 +16,7 @@ import pytest
 import litestream
 from litestream.cli import LATER as LATER_COMMANDS
 from litestream.cli import commands
+from litestream.config import parse_config
 from replication.client import s3_values
 from replication.client.s3_config import s3_config
 from replication.client.url_parse import parse_replica_url
@@ -121,6 +122,20 @@ def test_the_commands_shown_are_those_there_are() -> None:
     shown = set(re.findall(r"^    apsw-litestream (\w+)", readme.read(), re.MULTILINE))
     assert shown == set(commands.commands)
     assert not shown & set(LATER_COMMANDS)
+
+
+def test_the_configuration_shown_is_read_without_a_warning() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", readme.read(), re.DOTALL)
+    config = parse_config(text, environ={})
+    assert len(config.entries) == 2
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["addr", "socket", "mcp-addr", "verify-compaction"])
+def test_a_setting_that_is_not_built_yet_is_told_of(name: str) -> None:
+    assert f"`{name}`" in readme.read()
+    (warning,) = parse_config(f"{name}: {'{enabled: true}' if name == 'socket' else 'true'}", environ={}).warnings
+    assert "not supported yet" in warning
 
 
 def test_what_the_readme_points_at_is_there() -> None:

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import litestream
 
-HEAVY = ("numpy", "obstore", "boto3", "botocore", "httpx", "click", "lz4", "cachetools", "dateparser", "asyncio")
+HEAVY = (
+    "numpy",
+    "obstore",
+    "boto3",
+    "botocore",
+    "httpx",
+    "click",
+    "lz4",
+    "cachetools",
+    "dateparser",
+    "asyncio",
+    "yaml",
+)
 
 REPORT = """
 import json, sys

@@ -35,20 +35,39 @@ def replica_client(url: str, **options: object) -> ReplicaClient:
         UsageError: there is no client for such a URL, or it does not know a parameter or an option.
 
     """
+    return client_of_parts(checked_replica_url(url), options)
+
+
+def checked_replica_url(url: str) -> ReplicaURL:
+    """Return the parts of a replica URL; for a path the error says which URL is meant.
+
+    Raises:
+        UsageError: it is none.
+
+    """
     if not is_url(url):
         hint = f"file://{url}" if url.startswith("/") and "@" not in url else "file:///absolute/path"
         msg = f"expected a replica URL, got {without_secrets(url)!r}; did you mean {hint}?"
         raise UsageError(msg)
-    parsed = parse_replica_url(url)
+    return parse_replica_url(url)
+
+
+def client_of_parts(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    """Return a client for the replica at a URL of which the parts are known; it connects at its first use.
+
+    Raises:
+        UsageError: there is no client for such a URL, or it does not know a parameter or an option.
+
+    """
     with _lock:
-        factory = _factories.get(parsed.scheme)
+        factory = _factories.get(url.scheme)
         known = sorted(_factories)
     if factory is not None:
-        return factory(parsed, options)
-    if parsed.scheme in _NOT_YET:
-        msg = f"replicas at {parsed.scheme}:// are not supported yet; {_join(known)} are"
+        return factory(url, options)
+    if url.scheme in _NOT_YET:
+        msg = f"replicas at {url.scheme}:// are not supported yet; {_join(known)} are"
         raise UsageError(msg)
-    msg = f"unknown replica scheme {parsed.scheme}://; known are {_join(known)}"
+    msg = f"unknown replica scheme {url.scheme}://; known are {_join(known)}"
     raise UsageError(msg)
 
 

@@ -103,10 +103,10 @@ def test_a_replica_that_is_not_there_can_be_no_error(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "URL of a replica"),
+        ([], "database path or replica URL required"),
         (["URL"], "-o is required"),
-        (["-o", "OUT", "/var/lib/app.db"], "configuration file is not supported yet"),
-        (["-config", "litestream.yml", "-o", "OUT", "URL"], "configuration file is not supported yet"),
+        (["-config", "/none.yml", "-o", "OUT", "/var/lib/app.db"], "config file not found: /none.yml"),
+        (["-config", "litestream.yml", "-o", "OUT", "URL"], "cannot specify a replica URL and the -config flag"),
         (["-f", "-o", "OUT", "URL"], "-f is not supported yet"),
         (["-follow-interval", "1s", "-o", "OUT", "URL"], "-f is not supported yet"),
         (["-integrity-check", "some", "-o", "OUT", "URL"], "'some'"),

@@ -1,0 +1,239 @@
+"""Replicas in the configuration: where each is, and what its storage has to know.
+
+A replica has a `url`, or else a `type`, a `path` and what else the type needs. What the replica does not say is taken
+from the top of the file.
+
+Source: litestream 0.5.17, cmd/litestream/main.go, "ReplicaConfig".
+"""
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from litestream.config_paths import expand_path
+from litestream.config_values import Section
+from replication.client.base import ReplicaClient
+from replication.client.url import checked_replica_url, client_of_parts
+from replication.client.url_parse import (
+    ReplicaURL,
+    clean_replica_url_path,
+    is_url,
+    replica_type_from_url,
+    unknown_name,
+    without_secrets,
+)
+from replication.errors import UsageError
+
+Warn = Callable[[str], object]
+"""Takes what is to be told of a setting that is passed over."""
+
+_COMMON = ("sync-interval", "validation-interval", "max-sync-ltx-files", "auto-recover", "age")
+_S3: Mapping[str, Callable[[Section, str], object]] = {
+    "access-key-id": Section.text,
+    "secret-access-key": Section.text,
+    "region": Section.text,
+    "endpoint": Section.text,
+    "force-path-style": Section.boolean,
+    "sign-payload": Section.boolean,
+    "require-content-md5": Section.boolean,
+    "skip-verify": Section.boolean,
+    "storage-class": Section.text,
+    "part-size": Section.size,
+    "concurrency": Section.whole,
+    "sse-customer-algorithm": Section.text,
+    "sse-customer-key": Section.text,
+    "sse-customer-key-path": Section.text,
+    "sse-kms-key-id": Section.text,
+}
+_BY_TYPE: Mapping[str, tuple[str, ...]] = {
+    "file": (),
+    "s3": (*_S3, "bucket", "sign-accept-encoding"),
+    "gs": ("bucket",),
+    "abs": ("account-name", "account-key", "sas-token", "endpoint", "bucket"),
+    "sftp": ("host", "user", "password", "key-path", "concurrent-writes", "host-key"),
+    "webdav": ("webdav-url", "webdav-username", "webdav-password"),
+    "nats": (
+        "bucket", "jwt", "seed", "creds", "nkey", "username", "password", "token", "tls", "root-cas", "client-cert",
+        "client-key", "max-reconnects", "reconnect-wait", "timeout",
+    ),
+    "oss": ("access-key-id", "secret-access-key", "region", "endpoint", "bucket", "part-size", "concurrency"),
+}  # fmt: skip
+
+SETTINGS = frozenset({*_COMMON, *(name for names in _BY_TYPE.values() for name in names)})
+"""What may stand at the top of the file too, for all replicas."""
+
+_OWN = ("type", "url", "path", "name")
+_MOVED = {
+    "retention": "since Litestream 0.5 this is snapshot.retention, at the top of the file or of a database",
+    "snapshot-interval": "since Litestream 0.5 this is snapshot.interval, at the top of the file or of a database",
+}
+_WITHOUT_EFFECT = {
+    "name": "names of replicas have no effect since Litestream 0.5",
+    "validation-interval": "it has no effect; validation.interval, at the top of the file, has",
+    "retention-check-interval": "it has no effect since Litestream 0.5",
+    "max-sync-ltx-files": "it has no effect here: files are uploaded in batches of their own size",
+    "sign-accept-encoding": "it has no effect here: that header is never signed",
+}
+_NO_AGE = "age encryption is not supported, as in Litestream 0.5: the replica would not be encrypted"
+_AUTO_RECOVER = "it has no effect here: local state that is lost or broken is always made again from the replica"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaConfig:
+    """One replica; `repr` shows no secret.
+
+    `type` is the Go program's word for the storage; `where` is its place in the file, for errors. Without a
+    `sync_interval_s` the default holds.
+    """
+
+    type: str
+    where: str
+    url: ReplicaURL
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
+    sync_interval_s: float | None = None
+
+    def client(self) -> ReplicaClient:
+        """Return a new client; it connects at its first use.
+
+        Raises:
+            UsageError: the storage is not supported yet, or a setting is wrong; the message has its place.
+
+        """
+        try:
+            return client_of_parts(self.url, self.options)
+        except UsageError as error:
+            msg = f"{self.where}: {error}"
+            raise UsageError(msg) from error
+
+    def below(self, relative: str) -> "ReplicaConfig":
+        """Return the replica in a directory below this one."""
+        return replace(self, url=replace(self.url, path=posixpath.join(self.url.path, relative)))
+
+    def described(self) -> dict[str, str]:
+        """Return what the log says of the place; no secret is among it."""
+        if self.type == "file":
+            return {"path": self.url.path}
+        shown = {"bucket": self.url.host, "path": self.url.path}
+        for name in ("region", "endpoint"):
+            value = self.options.get(name) or self.url.query.get(name)
+            if value:
+                shown[name] = without_secrets(str(value))
+        return shown
+
+    def destination(self) -> tuple[object, ...]:
+        """Return what two replicas must not have in common."""
+        endpoint = self.options.get("endpoint") or self.url.query.get("endpoint")
+        return self.type, self.url.host, self.url.path, endpoint
+
+
+def replica_of_url(url: str) -> ReplicaConfig:
+    """Return the replica at a URL that was given on the command line.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    parsed = checked_replica_url(url)
+    return ReplicaConfig(type=replica_type_from_url(url), where=without_secrets(url), url=parsed)
+
+
+def read_replica(section: Section, defaults: Section, warn: Warn) -> ReplicaConfig:
+    """Return what a replica's settings say.
+
+    Raises:
+        UsageError: one is unknown, wrong or missing, or cannot be honoured.
+
+    """
+    _check_names(section)
+    replica_type = _type(section, warn)
+    allowed = {*_OWN, *_COMMON, *_BY_TYPE[replica_type], *_WITHOUT_EFFECT}
+    for key in section.given():
+        if key in _WITHOUT_EFFECT:
+            warn(f"{section.where(key)}: {_WITHOUT_EFFECT[key]}")
+        elif key not in allowed:
+            warn(f"{section.where(key)}: it has no effect on a replica of type {replica_type}")
+    for part in (section, defaults):
+        if part.section("age").given():
+            part.fail(_NO_AGE, "age")
+    if section.boolean("auto-recover"):
+        warn(f"{section.where('auto-recover')}: {_AUTO_RECOVER}")
+    interval_key = "sync-interval"
+    return ReplicaConfig(
+        type=replica_type,
+        where=section.where(),
+        url=_url(section, defaults, replica_type),
+        options=_s3_options(section, defaults) if replica_type == "s3" else {},
+        sync_interval_s=_holder(section, defaults, interval_key).duration(interval_key, above_s=0.0),
+    )
+
+
+def _check_names(section: Section) -> None:
+    for key in section.given():
+        if key in _MOVED:
+            section.fail(_MOVED[key], key)
+    section.check_names({*SETTINGS, *_OWN, *_WITHOUT_EFFECT})
+    if not section.given():
+        section.fail("expected the url of a replica, or its type and path")
+
+
+def _type(section: Section, warn: Warn) -> str:
+    """Return the type of a replica; its URL has the last word."""
+    of_url = replica_type_from_url(section.text("url"))
+    given = section.text("type")
+    if of_url and given and of_url != given:
+        warn(f"{section.where('type')}: the url says {of_url}, so {given} has no effect")
+    found = of_url or given or "file"
+    if found not in _BY_TYPE:
+        key = "url" if of_url else "type"
+        section.fail(f"{unknown_name('replica type', found, _BY_TYPE)}; known are {', '.join(_BY_TYPE)}", key)
+    return found
+
+
+def _holder(section: Section, defaults: Section, key: str) -> Section:
+    """Return the section that says what a setting is: the replica's, or the top of the file."""
+    return section if key in section else defaults
+
+
+def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
+    """Return where a replica is."""
+    if is_url(section.text("path")):
+        section.fail(f"expected a path, got a URL; did you mean url: {without_secrets(section.text('path'))}?", "path")
+    if "url" in section:
+        return _given_url(section)
+    path = section.text("path")
+    if replica_type == "file":
+        if not path:
+            section.fail("expected the path of a file replica, or its url")
+        return ReplicaURL("file", path=str(expand_path(path)))
+    bucket = _holder(section, defaults, "bucket").text("bucket")
+    if replica_type == "s3":
+        if not bucket:
+            section.fail("expected the bucket of an s3 replica, or its url")
+        if path != clean_replica_url_path(path):
+            # The real program keeps such slashes in the names of the objects, where no client of ours finds them.
+            expected = "a path such as app/db, without slashes at its ends or doubled ones"
+            section.fail(f"expected {expected}, got {path!r}", "path")
+    return ReplicaURL(replica_type, host=bucket, path=path)
+
+
+def _given_url(section: Section) -> ReplicaURL:
+    for key in ("path", "bucket"):
+        if key in section:
+            section.fail(f"a replica with a url has its {key} in there, so it cannot have another one", key)
+    try:
+        url = checked_replica_url(section.text("url"))
+    except UsageError as error:
+        section.fail(str(error), "url")
+    return replace(url, path=str(expand_path(url.path))) if url.scheme == "file" else url
+
+
+def _s3_options(section: Section, defaults: Section) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for key, read in _S3.items():
+        value = read(_holder(section, defaults, key), key)
+        if value is not None and value != "":
+            options[key.replace("-", "_")] = value
+    if path := options.get("sse_customer_key_path"):
+        options["sse_customer_key_path"] = str(Path(str(path)).expanduser())
+    return options
