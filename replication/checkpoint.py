@@ -2,18 +2,24 @@
 
 A checkpoint, in the order that keeps the position in the WAL proven:
 
-1. sync, so that little is left to do under the barrier;
-2. take the write lock: from here on nobody writes;
-3. sync what was committed since 1: the position is now the end of the WAL;
-4. end the read transaction, checkpoint, begin the read transaction: it sees the end of the WAL too;
-5. let go of the write lock.
+1. sync;
+2. hold the WAL by another read transaction, end ours, checkpoint, begin ours anew, sync, and let go of the WAL: nearly
+   all is in the database file now, and writers went on meanwhile;
+3. take the write lock: from here on nobody writes;
+4. sync what was committed since 2: the position is now the end of the WAL;
+5. end the read transaction, checkpoint, begin the read transaction: it sees the end of the WAL too;
+6. let go of the write lock.
 
 Whoever writes next either goes on in the WAL or starts it over, and both can be told apart from then on (see
-`replication.sync.primary`). The application's writers wait for steps 3 and 4, at most; its readers never.
+`replication.sync.primary`). The application's writers wait for steps 4 and 5, at most; its readers never.
 
-SQLite's modes beyond PASSIVE wait for readers that are in the way, and so does step 4 then, for as long as the busy
+Step 2 loses nothing. At any time one of the two transactions lives, and the later one begins while the earlier one
+lives. The sync at its end is there because ours may read from the database file alone by then: the end of the WAL must
+be seen while the other one still keeps it from being started over.
+
+SQLite's modes beyond PASSIVE wait for readers that are in the way, and so does step 5 then, for as long as the busy
 timeout. TRUNCATE also sets the file to size zero, for which SQLite takes the write lock itself; that comes after step
-5, with the read transaction alive: if a writer was faster, the file keeps its size.
+6, with the read transaction alive: if a writer was faster, the file keeps its size.
 
 Source: litestream 0.5.17, db.go, "Checkpoint".
 """
@@ -136,6 +142,7 @@ class Checkpointer:
         """
         self._last = self._clock.monotonic()
         self._syncer.sync()
+        self._copy_ahead()
         with self._primary.barrier():
             self._syncer.sync()
             wal_pages = self._syncer.wal_page_count
@@ -161,6 +168,18 @@ class Checkpointer:
             self._primary.bump_seq()  # starts the WAL over, which would else wait for the next writer
             self._syncer.sync()
         self._last_txid = self._newest_txid()
+
+    def _copy_ahead(self) -> None:
+        """Copy what is in the WAL by now, while writers go on."""
+        with self._primary.hold():
+            try:
+                self._syncer.end_read()
+                self._primary.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._syncer.begin_read()
+                self._syncer.sync()
+            except BaseException:
+                self._syncer.end_read()  # what was known of the end of the WAL does not hold for another transaction
+                raise
 
     def _copy(self, *, waits: bool) -> CheckpointResult:
         deadline = self._clock.monotonic() + self._busy_timeout_s

@@ -104,6 +104,24 @@ class Primary:
         return self.writer
 
     @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Have another read transaction, that keeps the WAL as it is while the one of `tap` ends and begins anew."""
+        writer = self.writer
+        with sqlite_errors(self.path):
+            writer.execute("BEGIN")
+            try:
+                writer.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+            except BaseException:
+                writer.execute("ROLLBACK")
+                raise
+        try:
+            yield
+        finally:
+            with sqlite_errors(self.path):
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
+
+    @contextmanager
     def barrier(self) -> Iterator[None]:
         """Hold the write lock: nobody writes, and so nobody starts the WAL over.
 
