@@ -32,10 +32,10 @@ _KNOWN = frozenset(
         "shutdown-sync-interval", "exec", "mcp-addr", "logging", "dbs",
     }
 )  # fmt: skip
+# Every merged file is verified before it is uploaded, whatever verify-compaction says.
 _LATER = {
     "addr": "metrics are not supported yet, so none are served",
     "mcp-addr": "the MCP server is not supported yet, so none is started",
-    "verify-compaction": "verifying each compaction is not supported yet, so nothing is verified",
 }
 
 
@@ -183,7 +183,7 @@ def _inner(top: Section, key: str, *known: str) -> Section:
 
 def _warn_of_later(top: Section, warn: Warn) -> None:
     for key, message in _LATER.items():
-        if top.text(key) and (key != "verify-compaction" or top.boolean(key)):
+        if top.text(key):
             warn(f"{top.where(key)}: {message}")
     if _inner(top, "socket", "enabled", "path", "permissions").boolean("enabled"):
         warn(f"{top.where('socket')}: the control socket is not supported yet, so there is none")

@@ -131,7 +131,7 @@ def test_the_configuration_shown_is_read_without_a_warning() -> None:
     assert config.warnings == ()
 
 
-@pytest.mark.parametrize("name", ["addr", "socket", "mcp-addr", "verify-compaction"])
+@pytest.mark.parametrize("name", ["addr", "socket", "mcp-addr"])
 def test_a_setting_that_is_not_built_yet_is_told_of(name: str) -> None:
     assert f"`{name}`" in readme.read()
     (warning,) = parse_config(f"{name}: {'{enabled: true}' if name == 'socket' else 'true'}", environ={}).warnings
