@@ -103,7 +103,7 @@ class DB(DBState):
             self._meta_path = Path(path).absolute()
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> BaseException | None:
         """What the last sync in the background raised, or None."""
         task = self._task
         return None if task is None else task.error

@@ -87,7 +87,7 @@ class Replica(ReplicaFiles):
         return self._db.logger
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> BaseException | None:
         """What the last sync in the background raised, or None."""
         with self._lock:
             return self._task.error if self._task else None

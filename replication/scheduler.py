@@ -178,7 +178,7 @@ class Task:
         self._is_woken = False  # guarded by _lock; during a call
         self._not_before = -_NEVER  # guarded by _lock
         self._failures = 0  # written by the call that runs only
-        self._error: Exception | None = None  # written by the call that runs only
+        self._error: BaseException | None = None  # written by the call that runs only
 
     def __repr__(self) -> str:
         state = "stopped" if self.is_stopping else "active"
@@ -190,7 +190,7 @@ class Task:
         return self._failures
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> BaseException | None:
         """What the last call raised, or None."""
         return self._error
 
@@ -257,7 +257,7 @@ class Task:
             return None
         except LitestreamError as error:
             return self._fail(error)
-        except Exception as error:
+        except BaseException as error:  # a panic of native code is no Exception
             pause_s = self._fail(error)
             self._logger.exception("%s met an error that nobody expected", self.name)
             return pause_s
@@ -265,7 +265,7 @@ class Task:
             self._failures, self._error = 0, None
         return _NEVER if self._interval_s is None else self._interval_s
 
-    def _fail(self, error: Exception) -> float:
+    def _fail(self, error: BaseException) -> float:
         self._error = error
         self._failures += 1
         self._logger.warning("%s failed, %d in a row: %s", self.name, self._failures, error)

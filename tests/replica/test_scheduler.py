@@ -36,7 +36,7 @@ def test_pauses_are_bounded_and_never_shorter_than_the_interval(
     assert backoff_s(failures, interval_s, chance) <= backoff_s(failures + 1, interval_s, 1.0)
 
 
-def script(*results: Exception | None) -> tuple[Callable[[], None], list[str], threading.Event]:
+def script(*results: BaseException | None) -> tuple[Callable[[], None], list[str], threading.Event]:
     """A function that raises or returns these, one after the other, and an event for when all are used."""
     waiting, threads, done = list(results), list[str](), threading.Event()
 
@@ -85,6 +85,19 @@ def test_failures_are_logged_counted_and_forgotten_after_a_success(
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
     scheduler.close()
     assert len(threads) == count
+
+
+class Panic(BaseException):
+    """What a native library raises when it meets a bug of its own."""
+
+
+def test_a_panic_of_a_native_library_is_a_failure_as_others(scheduler: Scheduler) -> None:
+    function, _, done = script(Panic("a bug"), None)
+    task = repeated(scheduler, function)
+    task.wake()
+    assert done.wait(TIMEOUT_S)
+    task.stop()
+    assert (task.failures, task.error) == (0, None)
 
 
 def test_the_error_shows_while_it_lasts(scheduler: Scheduler) -> None:
