@@ -108,19 +108,28 @@ class Store:
                 msg = "the store is open already"
                 raise UsageError(msg)
             heartbeat = self._new_heartbeat()
-            self._background = Background(self.logger, clock=self._clock)
+            background = self._background = Background(self.logger, clock=self._clock)
             opened: list[DB] = []
             try:
                 for db in self._dbs.values():
                     self._open_db(db)
                     opened.append(db)
             except BaseException:
-                in_parallel([db.close for db in opened])
-                self._background.close()
+                self._background = None
+                try:
+                    in_parallel([db.close for db in opened])
+                finally:
+                    background.close()
                 raise
             self._pid, self._is_open = os.getpid(), True
             levels = [*self.levels[1:], self.snapshot_level()] if self.compaction_monitor_enabled else []
-            self._upkeep_threads = UpkeepThreads(self, levels, heartbeat=heartbeat, clock=self._clock)
+            upkeep_threads = UpkeepThreads(self, levels, heartbeat=heartbeat, clock=self._clock)
+            self._upkeep_threads = upkeep_threads
+        try:
+            upkeep_threads.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the work in the background, and close all databases, each synced once more; nothing in a forked child.

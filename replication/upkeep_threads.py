@@ -49,12 +49,12 @@ class KeptStore(Protocol):
 
 
 class UpkeepThreads:
-    """The threads; they run from the beginning until they are closed."""
+    """The threads; they run from `start` until they are closed."""
 
     def __init__(
         self, store: KeptStore, levels: Sequence[CompactionLevel], *, heartbeat: Heartbeat | None, clock: Clock
     ) -> None:
-        """Start a thread for each level, that of the snapshots being one, and for what else there is to do.
+        """Prepare a thread for each level, that of the snapshots being one, and for what else there is to do.
 
         Args:
             store: the databases.
@@ -87,6 +87,9 @@ class UpkeepThreads:
         self._threads = [
             threading.Thread(target=run, name=f"litestream-store {what}", daemon=True) for what, run in loops.items()
         ]
+
+    def start(self) -> None:
+        """Begin the work."""
         for thread in self._threads:
             thread.start()
 
@@ -96,7 +99,8 @@ class UpkeepThreads:
         if self._heartbeat is not None:
             self._heartbeat.close()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
         self._pool.shutdown()
 
     def _catch_up(self, level: CompactionLevel, db: DB, replica: Replica) -> None:
@@ -144,6 +148,6 @@ class UpkeepThreads:
             return False
         except LitestreamError as error:
             self._logger.warning("%s of %s failed: %s", what, db.path.name, error)
-        except Exception:
+        except BaseException:  # a panic of native code is no Exception
             self._logger.exception("%s of %s met an error that nobody expected", what, db.path.name)
         return True

@@ -185,3 +185,38 @@ def test_all_databases_are_closed_whatever_one_of_them_says(connection: apsw.Con
 def test_levels_that_make_no_sense_are_refused() -> None:
     with pytest.raises(UsageError):
         Store([], [CompactionLevel(1, 30)])
+
+
+def test_a_store_that_cannot_open_leaves_what_others_opened_alone_and_may_try_again(tmp_path: Path) -> None:
+    mine, others = (replicated(tmp_path / f"{name}.db", MemoryReplicaClient()) for name in ("mine", "others"))
+    store = Store([mine, others], FAST)
+    others.open()
+    with pytest.raises(UsageError, match="open already"):
+        store.open()
+    store.close()
+    others.sync()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("litestream-store")]
+    others.close()
+    with store:
+        assert repr(store) == "<Store open dbs=2 levels=2>"
+
+
+def test_a_store_whose_threads_cannot_be_started_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(tmp_path / "app.db").close()
+    store = Store([replicated(tmp_path / "app.db", MemoryReplicaClient())], FAST)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "litestream-store level 2":
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        store.open()
+    assert repr(store) == "<Store closed dbs=1 levels=2>"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("litestream-")]
+    monkeypatch.undo()
+    with store:
+        store.sync()
