@@ -15,7 +15,7 @@ help:
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
-	@echo "make bench    reads, start-up and restores, beside SQLite, the Litestream extension and its program"
+	@echo "make bench    reading and replicating, beside SQLite, the Litestream extension and its program (some minutes)"
 	@echo "make soak     readers of a replica under load, 20 minutes"
 	@echo "make crash    a replicator that is ended again and again beside a busy writer, an hour"
 	@echo "make servers  what the tests need beside Python packages"
@@ -56,6 +56,10 @@ bench: $(READY)/test
 	$(BIN)/python -m benchmarks.bench_startup
 	$(BIN)/python -m benchmarks.bench_wal
 	$(BIN)/python -m benchmarks.bench_restore
+	$(BIN)/python -m benchmarks.bench_load --rounds 1 --no-wait
+	$(BIN)/python -m benchmarks.bench_latency --rounds 2
+	$(BIN)/python -m benchmarks.bench_visible --seconds 10
+	$(BIN)/python -m benchmarks.bench_idle --databases 100 --seconds 10 --interval 5 --quiet 10
 
 soak: $(READY)/test
 	$(BIN)/python -m tests.support.torture

@@ -8,45 +8,28 @@ snapshot, and level-0 files after it. Both outputs must be the same file. `pytho
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import apsw
 
-from benchmarks.systems import GO, OURS, PROJECT
-from tests.support.litestream_program import FileReplica, LitestreamProgram, environment, find_program
+from benchmarks.measured import MeasuredProgram, Usage
+from benchmarks.static_s3 import ENVIRONMENT, StaticS3
+from benchmarks.systems import GO, OURS
+from tests.support.litestream_program import FileReplica, LitestreamProgram, find_program
 from tests.support.restoring import sha256
-from tests.support.s3_server import S3Server
 
 DATABASE_SIZE = 100_000_000  # bytes
-S3_DATABASE_SIZE = 50_000_000  # the server keeps it in memory, and copies an object for each range of it
-S3_DELAY_MS = 30
+S3_DELAY_MS = 20
+BUCKET = "bucket"
 ROUNDS = 3
 ROW_SIZE = 2_000
 ROWS_AT_ONCE = 50_000
+_PIECE_SIZE = 2**20
 LATER_COMMITS = 10
 LATER_SHARE = 500  # each later commit changes one row of so many
-
-_RUN = """
-import os, sys, time
-start = time.perf_counter()
-silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
-_, status, usage = os.wait4(pid, 0)
-print(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    seconds: float
-    cpu_s: float
-    peak_mb: float
 
 
 def make_replica(directory: Path, size: int) -> FileReplica:
@@ -77,33 +60,39 @@ def make_replica(directory: Path, size: int) -> FileReplica:
     return replica
 
 
-def run(command: list[str | Path], variables: dict[str, str]) -> Restore:
-    """Run a program to its end, from a small process: the peak memory of a program counts that of its parent."""
+def link_as_objects(replica: FileReplica, directory: Path) -> None:
+    """Give the files of a replica the names they have in S3 too."""
+    for path in sorted((replica.path / "ltx").rglob("*.ltx")):
+        link = directory / f"{int(path.parent.name):04x}" / path.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.hardlink_to(path)
+
+
+def run(command: list[str | Path], variables: dict[str, str], output: Path, size: int) -> Usage:
+    """Run a program to its end."""
+    # A virtual machine is given memory when it is first used, which takes longer than the restore: use it before.
+    with output.open("wb") as file:
+        for _ in range(0, size, _PIECE_SIZE):
+            file.write(bytes(_PIECE_SIZE))
+    output.unlink()
     os.sync()  # what was written before must not be written on its time
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, *command],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**environment(), **variables},
-    )
-    seconds, cpu_s, peak_kib = done.stdout.split()
-    return Restore(float(seconds), float(cpu_s), int(peak_kib) / 1024)
+    with MeasuredProgram(command, variables) as program:
+        return program.wait()
 
 
-def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[str, str]) -> None:
+def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[str, str], size: int) -> None:
     """Restore in turns, and report."""
     programs: dict[str, list[str | Path]] = {
         OURS: [sys.executable, "-m", "litestream"],
         GO: [find_program()],
     }
-    restores: dict[str, list[Restore]] = {name: [] for name in urls}
+    restores: dict[str, list[Usage]] = {name: [] for name in urls}
     for number in range(rounds):
         hashes = set()
         for name, url in sorted(urls.items(), reverse=number % 2 == 1):
             output = directory / f"{name}.db"
-            restores[name].append(run([*programs[name], "restore", "-force", "-o", output, url], variables))
+            command = [*programs[name], "restore", "-force", "-o", output, url]
+            restores[name].append(run(command, variables, output, size))
             hashes.add(sha256(output))
             size = output.stat().st_size
             output.unlink()
@@ -120,28 +109,24 @@ def compare(urls: dict[str, str], directory: Path, rounds: int, variables: dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare restores.")
-    parser.add_argument(
-        "--size", type=int, default=DATABASE_SIZE, help="of the database in files, in bytes; 0 for none"
-    )
-    parser.add_argument("--s3-size", type=int, default=S3_DATABASE_SIZE, help="of the one in S3; 0 for none")
+    parser.add_argument("--size", type=int, default=DATABASE_SIZE, help="of the database, in bytes")
+    parser.add_argument("--places", nargs="+", choices=["files", "s3"], default=["files", "s3"])
     parser.add_argument("--delay-ms", type=float, default=S3_DELAY_MS, help="of each request to S3")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--systems", nargs="+", choices=[OURS, GO], default=[OURS, GO])
     options = parser.parse_args()
-    if options.size:
-        with tempfile.TemporaryDirectory(prefix="bench-restore-") as name:
-            replica = make_replica(Path(name), options.size)
+    with tempfile.TemporaryDirectory(prefix="bench-restore-") as name:
+        directory = Path(name)
+        replica = make_replica(directory, options.size)
+        if "files" in options.places:
             print("from files")
-            compare(dict.fromkeys(options.systems, replica.url), Path(name), options.rounds, {})
-    if options.s3_size:
-        with tempfile.TemporaryDirectory(prefix="bench-restore-") as name, S3Server() as server:
-            replica = make_replica(Path(name), options.s3_size)
-            for path in sorted((replica.path / "ltx").rglob("*.ltx")):
-                server.fill([(f"app/{int(path.parent.name):04x}/{path.name}", path.read_bytes())])
-            server.set_delay_ms(options.delay_ms)
-            print(f"from S3, {options.delay_ms:.0f} ms a request")
-            url = server.url("app", keys=False)
-            compare(dict.fromkeys(options.systems, url), Path(name), options.rounds, server.environment)
+            compare(dict.fromkeys(options.systems, replica.url), directory, options.rounds, {}, options.size)
+        if "s3" in options.places:
+            link_as_objects(replica, directory / "buckets" / BUCKET / "app")
+            with StaticS3(directory / "buckets", options.delay_ms) as server:
+                print(f"from S3, {options.delay_ms:.0f} ms a request")
+                urls = dict.fromkeys(options.systems, server.url(BUCKET, "app"))
+                compare(urls, directory, options.rounds, ENVIRONMENT, options.size)
 
 
 if __name__ == "__main__":

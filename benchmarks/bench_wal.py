@@ -5,6 +5,7 @@
 Microseconds per frame, best of a few rounds; the WAL is in memory.
 """
 
+import argparse
 import random
 import time
 from collections.abc import Callable
@@ -38,8 +39,8 @@ def read_all(wal: bytes) -> None:
         pass
 
 
-def measure(page_size: int, byteorder: ByteOrder) -> None:
-    count = WAL_SIZE // (page_size + WAL_FRAME_HEADER_SIZE)
+def measure(page_size: int, byteorder: ByteOrder, size: int) -> None:
+    count = max(1, size // (page_size + WAL_FRAME_HEADER_SIZE))
     chance = random.Random(page_size)  # noqa: S311 - a workload, not a secret
     pages = ((1 + number % 100, 100, chance.randbytes(page_size)) for number in range(count))
     wal = make_wal(pages, page_size=page_size, byteorder=byteorder)
@@ -62,10 +63,13 @@ def measure(page_size: int, byteorder: ByteOrder) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how fast a WAL is read.")
+    parser.add_argument("--size", type=int, default=WAL_SIZE, help="of the WAL, in bytes")
+    options = parser.parse_args()
     print(f"{'page size':>9} {'words':>7}{'scalar':>12}{'bulk':>12}{'page_map':>12}{'read_frame':>12}  us per frame")
     for page_size in PAGE_SIZES:
         for byteorder in ORDERS:
-            measure(page_size, byteorder)
+            measure(page_size, byteorder, options.size)
 
 
 if __name__ == "__main__":
