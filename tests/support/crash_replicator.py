@@ -35,7 +35,6 @@ def main() -> None:
         snapshot_interval_s=SNAPSHOT_INTERVAL_S,
         snapshot_retention_s=RETENTION_S,
         l0_retention_s=RETENTION_S,
-        lease=False,  # a killed holder's would keep the next one from uploading for half a minute
     )
     with closing(store):
         stopping.wait()

@@ -37,6 +37,7 @@ LOG_TEXT = "one more row of the log " * 20  # eight rows to a page: each page is
 CYCLE = 120  # commits from one growth to the next
 GROWING = 80  # of them
 SHRINK_SHARE = 6  # at once goes one in so many rows
+CHECKED_SIZE = 120  # characters of what SQLite says of a database that is not sound
 VACUUM_PAGES = 12  # at once, at most
 
 _AUTO_VACUUM_FULL, _AUTO_VACUUM_INCREMENTAL = 1, 2
@@ -98,7 +99,7 @@ def look(data: bytes) -> State:
         f"entries (count, sum): expected {expected}, got {entries}": entries != expected,
         f"{bad_bodies} entries that nobody wrote": bad_bodies > 0,
         f"{ballast} rows of ballast": ballast != BALLAST_ROWS,
-        str(checked)[:200]: checked != "ok",
+        " ".join(str(checked).split())[:CHECKED_SIZE]: checked != "ok",
     }
     return State(counter, max(counter, highest) - rows, "; ".join(text for text, holds in wrong.items() if holds))
 
