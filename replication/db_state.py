@@ -47,6 +47,7 @@ class DBState(DBLevels):
         self._pid = os.getpid()  # of the process that opened it last
         self._is_open = False  # guarded by _lock
         self._connected: Connected | None = None  # guarded by _lock; None until the database was there at a sync
+        self._is_missed = False  # guarded by _lock; whether it was told that the database is not there
         self._changed = threading.Event()  # guarded by _lock
         # These three are replaced as a whole, so read without a lock.
         self._newest: LocalFile | None = None
@@ -173,6 +174,7 @@ class DBState(DBLevels):
             is_new = self._connected is None
             if self._connected is None:
                 self._connected = Connected.open(self._path, self.replicas, self._connect_settings())
+                self._tell_missing()
             if self._connected is not None:
                 try:
                     is_written = self._connected.syncer.sync()
@@ -186,6 +188,12 @@ class DBState(DBLevels):
                 self._note_synced(begin)
         finally:
             self._publish()
+
+    def _tell_missing(self) -> None:
+        """Tell once if the database is not there: the path may be a wrong one."""
+        was_missed, self._is_missed = self._is_missed, self._connected is None
+        if self._is_missed and not was_missed:
+            self.logger.warning("%s is not there yet, so nothing is replicated until it is", self._path)
 
     def _note_synced(self, begin: float | None) -> None:
         """Note that a sync which began then is done, and whether the replicas have what one before it found."""

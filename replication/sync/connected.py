@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Self
 
 from replication.checkpoint import Checkpointer
 from replication.clock import Clock
-from replication.errors import UnavailableError
+from replication.errors import UnavailableError, UsageError
 from replication.sync.from_replica import ReplicaLink, fetch_newest
 from replication.sync.guard import Guard
 from replication.sync.local_files import LocalFiles
@@ -50,7 +51,7 @@ class Connected:
         """Connect to the database at a path, or return None if there is none.
 
         Raises:
-            UsageError: the database cannot be in WAL mode, or another SQLite in this process has it open.
+            UsageError: it is no file, cannot be in WAL mode, or another SQLite in this process has it open.
             LocalStateHeldError: somebody else replicates with this local state.
             PrimaryUnavailableError, PrimaryDeniedError, PrimaryCorruptError: SQLite failed.
             DeniedError, UnavailableError: no replica, or not the local directory, can be reached.
@@ -60,6 +61,11 @@ class Connected:
             file_info = path.stat()
         except FileNotFoundError:
             return None
+        if not stat.S_ISREG(file_info.st_mode):
+            msg = (
+                f"expected a database at {path}, got {'a directory' if stat.S_ISDIR(file_info.st_mode) else 'no file'}"
+            )
+            raise UsageError(msg)
         dir_info = path.parent.stat()
         files = LocalFiles(str(settings.meta_path), str(path))
         files.make_directories()

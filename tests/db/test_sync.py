@@ -185,9 +185,14 @@ def test_truncating_right_after_a_checkpoint_of_ours_loses_nothing_and_compares_
     application.close()
 
 
-def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_yet_is_waited_for_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with open_db(tmp_path / "app.db") as db:
-        assert db.sync() == Pos()
+        assert db.sync() == db.sync() == Pos()
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{tmp_path}/app.db is not there yet, so nothing is replicated until it is"
+        ]
         assert db.page_size == 0
         with pytest.raises(DBNotReadyError):
             db.snapshot_reader()
@@ -197,6 +202,16 @@ def test_a_database_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         assert db.page_size == 8192
         assert restored(db, tmp_path) == image(application)
     application.close()
+
+
+def test_a_directory_is_no_database_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "app.db").mkdir()
+    db = open_db(tmp_path / "app.db")
+    db.open()
+    for call in (db.sync, db.close):
+        with pytest.raises(UsageError, match=r"expected a database at .*app\.db, got a directory"):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["app.db"]
 
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
