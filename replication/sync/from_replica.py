@@ -8,7 +8,8 @@ Source: litestream 0.5.17, db.go, "checkDatabaseBehindReplica".
 
 import logging
 import shutil
-from typing import Protocol
+from dataclasses import replace
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from replication.errors import (
     PositionError,
     TxNotAvailableError,
 )
+from replication.levels import SNAPSHOT_LEVEL
+from replication.ltx.decoder import Decoder
+from replication.ltx.encoder import Encoder
 from replication.ltx.file_info import FileInfo
 from replication.ltx.trailer import TRAILER_SIZE, Trailer
 from replication.position import TXID
@@ -46,21 +50,39 @@ class ReplicaLink(Protocol):
 def fetch_newest(link: ReplicaLink, files: LocalFiles, logger: logging.Logger) -> None:
     """Where the replica is ahead of the local files, replace them by its newest level-0 file.
 
+    A snapshot may lead further than level 0: its writer ended before it uploaded what the snapshot is of, as the real
+    program may. Whoever restores begins with it, so its TXID is not to be used again: as a level-0 file of all pages it
+    takes the place of the others.
+
     Raises:
+        CorruptError: that snapshot is broken.
         DeniedError, UnavailableError: the storage or the local directory refused, or did not answer.
 
     """
-    info = link.max_ltx_file_info(0)
     local = files.max_txid()
+    known = [info for level in (0, SNAPSHOT_LEVEL) if (info := link.max_ltx_file_info(level)) is not None]
+    info = max(known, key=lambda info: info.max_txid, default=None)  # of two that lead as far, that of level 0
     if info is None or info.max_txid <= local:
         return
     logger.info("the replica is at TXID %016x, the local files at %016x: going on from there", info.max_txid, local)
     with (
-        link.client.open_ltx_file(0, info.min_txid, info.max_txid) as reader,
+        link.client.open_ltx_file(info.level, info.min_txid, info.max_txid) as reader,
         files.create(info.max_txid) as file,
     ):
-        shutil.copyfileobj(reader, file, _COPY_SIZE)
+        if info.level == 0:
+            shutil.copyfileobj(reader, file, _COPY_SIZE)
+        else:
+            _copy_as_level_0(reader, file)
     files.delete_before(info.max_txid)
+
+
+def _copy_as_level_0(reader: BinaryIO, file: BinaryIO) -> None:
+    """Write a file of the whole database anew, as one of its last TXID."""
+    decoder = Decoder(reader)
+    encoder = Encoder(file, replace(decoder.header, min_txid=decoder.header.max_txid))
+    for page in decoder:
+        encoder.copy_page(page)
+    encoder.close()
 
 
 def rebuild_sums(

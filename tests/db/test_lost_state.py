@@ -9,6 +9,8 @@ from replication.client.file import FileReplicaClient
 from replication.client.retry import RetryingClient, RetryPolicy
 from replication.db import DB
 from replication.errors import UnavailableError
+from replication.lease import LEASE_NAME
+from replication.position import TXID
 from replication.replica import Replica
 from tests.db.test_restart import commit, make
 from tests.support.faulty_client import FaultyClient
@@ -106,6 +108,37 @@ def test_a_replica_of_another_history_gives_no_checksums(tmp_path: Path) -> None
     db.close()
     application.close()
     stranger.close()
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("behind", [1, 3])
+def test_a_snapshot_ahead_of_level_0_is_where_the_next_one_goes_on(tmp_path: Path, behind: int) -> None:
+    """The real program may take a snapshot before it uploads the transactions it is of, and end in between."""
+    path, elsewhere, place = tmp_path / "app.db", tmp_path / "elsewhere" / "app.db", tmp_path / "replica"
+    application = make(path)
+    client = FileReplicaClient(place)
+    with replicated(path, place) as db:
+        db.sync_and_wait()
+        for _ in range(behind):
+            commit(application, 1)
+            db.sync()
+        pos, reader = db.snapshot_reader()
+        with reader:
+            client.write_ltx_file(9, TXID(1), pos.txid, reader)
+        db.replica = None  # it is lost before it uploads the rest
+    application.close()
+    (place / LEASE_NAME).unlink()
+    elsewhere.parent.mkdir()
+    restore_to(client, elsewhere)
+    application = connect(elsewhere)
+    with replicated(elsewhere, place) as db:
+        for _ in range(behind + 1):
+            commit(application, 1)
+            db.sync_and_wait()
+            output = tmp_path / f"{db.pos().txid}.db"
+            restore_to(client, output)
+            assert output.read_bytes() == restored_by_program(place, output) == image(application)
+    application.close()
 
 
 def test_the_last_sync_is_tried_again_until_the_time_for_it_is_over(tmp_path: Path) -> None:
