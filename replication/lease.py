@@ -2,8 +2,9 @@
 
 The lease is one small object, `lock.json`, that is only ever written on a condition: that it is not there, or that it
 is still the one that was read. Who holds it says until when; when that time is over, another writer may take it. It is
-renewed when half of its time is over, by the holder's own uploads: an idle writer makes no request, loses the lease
-after a while, and takes it again with its next upload unless somebody else has it.
+renewed when half of its time is over, by the holder's own uploads, and in the midst of one that takes long: an idle
+writer makes no request, loses the lease after a while, and takes it again with its next upload unless somebody else has
+it.
 
 Times are those of the writers' clocks, so a writer whose clock is ahead by more than the lease's time takes a lease
 that is still held. Compaction and deletion do not need the lease.
@@ -164,9 +165,14 @@ class Lease:
             if not self._etag:
                 self._acquire(now)
                 return True
-            if self._expires_at - now < self._ttl / 2:
+            if self._is_short(now):
                 self._renew(now)
             return False
+
+    def is_due(self) -> bool:
+        """Say whether less than half of its time is left, or none, so that `hold` would make a request."""
+        with self._lock:
+            return not self._etag or self._is_short(self._clock.now())
 
     def release(self) -> None:
         """Let others have it at once, if it is ours.
@@ -181,11 +187,16 @@ class Lease:
                 expired = LeaseRecord(generation=self._generation, expires_at=self._clock.now(), owner=self._name())
                 self._store.replace(expired.format(), etag)
 
+    def _is_short(self, now: datetime) -> bool:
+        return self._expires_at - now < self._ttl / 2
+
     def _acquire(self, now: datetime) -> None:
         stored = self._store.read()
         record = LeaseRecord.parse(stored.data) if stored else None
         if stored and record and record == self._asked:  # our last answer was lost
             self._take(record, stored.etag)
+            if self._is_short(now):  # long ago
+                self._renew(now)
             return
         if record is not None and record.expires_at > now and not self._is_predecessor(record):
             raise _held(record)

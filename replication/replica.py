@@ -14,12 +14,14 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from logging import Logger
+from typing import BinaryIO
 
 from replication.client.base import ReplicaClient
 from replication.client.retry import RetryingClient
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.errors import DBNotReadyError, PositionError
 from replication.lease import Lease
+from replication.lease_reader import lease_reader
 from replication.lease_stores import default_lease
 from replication.levels import SNAPSHOT_LEVEL
 from replication.local import LocalDatabase
@@ -203,7 +205,10 @@ class Replica(ReplicaFiles):
             first = TXID(position + 1)
             if first <= target and not self._db.ltx_path(0, first, first).exists():
                 first = target = self._replace_by_snapshot(first)
-            for position in upload_files(self._client, self._db, first, target, before_each=self._hold_lease):
+            uploaded = upload_files(
+                self._client, self._db, first, target, before_each=self._hold_lease, guarded=self._guarded
+            )
+            for position in uploaded:
                 self._set_txid(position)
                 if is_stopping():
                     break
@@ -218,13 +223,17 @@ class Replica(ReplicaFiles):
         self.logger.warning("%s: the local file of TXID %s is gone, uploading a snapshot", name, format_txid(first))
         pos, reader = self._db.snapshot_reader()
         with closing(reader):
-            self._client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, reader)
+            self._client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, self._guarded(reader))
         return pos.txid
 
     def _hold_lease(self) -> None:
         """Have the lease, if there is one; under a new one the replica may have other files than were known."""
         if self._lease is not None and self._lease.hold():
             self._set_txid(None)
+
+    def _guarded(self, reader: BinaryIO) -> BinaryIO:
+        """Return a reader that keeps the lease, if there is one."""
+        return reader if self._lease is None else lease_reader(reader, self._lease)
 
     def _known_position(self) -> TXID:
         """Return the position, asking for it once, as the holder of _sync_lock."""

@@ -55,10 +55,11 @@ def upload_files(
     last: TXID,
     *,
     before_each: Callable[[], object] = lambda: None,
+    guarded: Callable[[BinaryIO], BinaryIO] = lambda reader: reader,
 ) -> Iterator[TXID]:
     """Upload the files of these TXIDs, the last one inclusive, and yield each TXID when the replica holds it.
 
-    What `before_each` upload raises ends it.
+    What `before_each` upload raises ends it; so does what the reader raises that `guarded` makes of that of a file.
 
     Raises:
         ConflictError: the replica holds other content under one of their names.
@@ -70,7 +71,7 @@ def upload_files(
         before_each()
         try:
             with _open(db.ltx_path(0, txid, txid), txid) as reader:
-                client.write_ltx_file(0, txid, txid, reader, if_absent=True)
+                client.write_ltx_file(0, txid, txid, guarded(reader), if_absent=True)
         except LTXExistsError:
             for info in client.ltx_files(0, txid):
                 if info.min_txid == txid:

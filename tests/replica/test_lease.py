@@ -7,7 +7,9 @@ lease, the lease renewed by an idle writer, the old position kept under a new le
 """
 
 import fcntl
+import io
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,11 +26,14 @@ from replication.client.retry import RetryingClient
 from replication.client.url import replica_client
 from replication.errors import LeaseError, LeaseHeldError, LeaseLostError, UnavailableError
 from replication.lease import Lease, LeaseRecord, LeaseStore, StoredLease
+from replication.lease_reader import lease_reader
 from replication.lease_stores import FileLeaseStore, MemoryLeaseStore, S3LeaseStore, lease_store
+from replication.position import TXID
 from replication.replica import Replica
 from tests.replica.test_sync import held, uploads, write
 from tests.support.faulty_client import FaultyClient
 from tests.support.local_database import LocalStandIn
+from tests.support.ltx_files import make_file, make_header
 from tests.support.primary import FIRST, StepClock
 from tests.support.s3_server import S3Server
 
@@ -308,4 +313,97 @@ def test_an_idle_writer_makes_no_request_and_a_long_upload_renews(db: LocalStand
     replica = Replica(db, SlowReplicaClient(client), lease=Lease(store, owner="two", clock=clock))
     write(db, 6)
     replica.sync()
-    assert store.count == 1 + 2, "acquired, and renewed on the way"
+    assert store.count == 1 + 3, "acquired, and renewed on the way"
+
+
+class SlowReader(io.BytesIO):
+    """Each read takes 10 s by the clock, and lets a test do something at the second."""
+
+    def __init__(self, data: bytes, clock: StepClock, at_second: Callable[[], object] = lambda: None) -> None:
+        super().__init__(data)
+        self._clock = clock
+        self._at_second = at_second
+        self._count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._clock.advance(10)
+        self._count += 1
+        if self._count == 2:
+            thread = threading.Thread(target=self._at_second)  # on this one obstore is at work
+            thread.start()
+            thread.join()
+        return super().read(size)
+
+
+def large_file() -> bytes:
+    """A file that goes to S3 in several parts."""
+    chance = random.Random(1)  # noqa: S311 - not cryptography
+    pages = {pgno: chance.randbytes(4096) for pgno in range(1, 1500)}
+    return make_file(make_header(1, commit=len(pages), page_size=4096), pages)
+
+
+def test_an_upload_that_takes_longer_than_the_lease_keeps_it(server: S3Server, clock: StepClock) -> None:
+    client = replica_client(server.url("long"))
+    store = lease_store(client)
+    assert store is not None
+    lease = Lease(store, owner="one", clock=clock)
+    lease.hold()
+    data = large_file()
+    client.write_ltx_file(0, TXID(1), TXID(1), lease_reader(SlowReader(data, clock), lease))
+    assert client.read_ltx(next(client.ltx_files(0))) == data
+    assert clock.now() - FIRST > timedelta(seconds=45)
+    assert stored(store).generation == 1
+    with pytest.raises(LeaseHeldError):
+        Lease(store, owner="other", clock=clock).hold()
+
+
+def test_an_upload_whose_lease_is_lost_leaves_nothing(server: S3Server, clock: StepClock, tmp_path: Path) -> None:
+    for client in (replica_client(server.url("lost")), FileReplicaClient(tmp_path)):
+        store = lease_store(client)
+        assert store is not None
+        lease, other = Lease(store, owner="one", clock=clock), Lease(store, owner="other", clock=clock)
+        lease.hold()
+
+        def take(other: Lease = other) -> None:
+            clock.advance(31)
+            other.hold()
+
+        reader = lease_reader(SlowReader(large_file(), clock, take), lease)
+        with pytest.raises(LeaseLostError):
+            client.write_ltx_file(0, TXID(1), TXID(1), reader)
+        assert list(client.ltx_files(0)) == []
+
+
+def test_a_snapshot_that_heals_is_not_put_into_a_replica_that_another_took_over(
+    db: LocalStandIn, clock: StepClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, client = MemoryLeaseStore(), MemoryReplicaClient()
+    one, other = (Replica(db, client, lease=Lease(store, owner=owner, clock=clock)) for owner in ("one", "other"))
+    write(db, 3)
+    db.ltx_path(0, TXID(1), TXID(1)).unlink()
+    pos, reader = db.snapshot_reader()
+
+    def take_over() -> None:
+        clock.advance(31)
+        other.sync()
+
+    slow = SlowReader(reader.read(), clock, take_over)
+    monkeypatch.setattr("replication.lease_reader._READ_SIZE", 100)
+    readers = iter([(pos, slow), db.snapshot_reader()])
+    monkeypatch.setattr(db, "snapshot_reader", lambda: next(readers))
+    with pytest.raises(LeaseLostError):
+        one.sync()
+    assert [info.max_txid for info in client.ltx_files(9)] == held(client) == [3]
+
+
+def test_one_that_was_got_long_ago_without_an_answer_is_renewed(clock: StepClock) -> None:
+    store = LosingStore()
+    lease = Lease(store, owner="one", clock=clock)
+    store.is_losing = True
+    with pytest.raises(UnavailableError):
+        lease.hold()
+    store.is_losing = False
+    clock.advance(40)
+    assert lease.hold()
+    with pytest.raises(LeaseHeldError):
+        Lease(store, owner="other", clock=clock).hold()
