@@ -22,7 +22,7 @@ class ReplicaSource:
         """Return the replica that leads furthest; one that does not answer is told of and passed over.
 
         Raises:
-            LitestreamError: none answers.
+            LitestreamError: none answers, or those that do are empty, so that the others may hold all there is.
 
         """
         if len(self.replicas) == 1:
@@ -35,9 +35,10 @@ class ReplicaSource:
             except LitestreamError as error:
                 failed = error
                 warn(f"{replica.where}: {error}")
-        if failed is not None and not found:
+        txid, newest = max(found, key=lambda pair: pair[0], default=(0, self.replicas[0]))
+        if failed is not None and not txid:
             raise failed
-        return max(found, key=lambda pair: pair[0])[1]
+        return newest
 
 
 def replica_source(argument: str, config: str | None, *, expand: bool) -> ReplicaSource:

@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from litestream.cli import main
+from tests.support import litestream_program as program
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -61,3 +62,24 @@ def rows_of(path: Path) -> list[tuple[Any, ...]]:
         return list(connection.execute("SELECT * FROM item ORDER BY id"))
     finally:
         connection.close()
+
+
+def restored(replica: str | program.ReplicaPlace, directory: Path) -> list[tuple[object, ...]]:
+    """The rows that the Go program restores."""
+    output = directory / "restored.db"
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{output}{suffix}").unlink(missing_ok=True)
+    program.restore(replica, output, integrity_check="full")
+    return rows_of(output)
+
+
+def txids(capsys: pytest.CaptureFixture[str], replica: Path) -> list[int]:
+    listed = json.loads(run(capsys, "ltx", "-json", f"file://{replica}"))
+    return [int(file["max_txid"], 16) for file in listed]
+
+
+def fail_after_log(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Return the one line of standard error that a command fails with, after its log on standard output."""
+    assert main([*map(str, arguments)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("Error: ")

@@ -10,6 +10,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 30.0
+READY = 'msg="replicating to"'
 
 # SIGINT is ignored in what a shell started in the background, and so in its children, unless somebody says otherwise.
 _START = """

@@ -104,6 +104,20 @@ def test_a_replica_that_does_not_answer_is_told_of_and_passed_over(
     assert "broken" in fail(capsys, "restore", "-o", tmp_path / "other.db", "-config", alone, database)
 
 
+def test_no_backup_is_not_what_a_replica_says_that_does_not_answer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "ltx").mkdir(parents=True)
+    (tmp_path / "broken" / "ltx" / "0").write_text("no directory")
+    database = tmp_path / "app.db"
+    replicas = [{"path": str(tmp_path / "empty")}, {"path": str(tmp_path / "broken")}]
+    config = write_config(tmp_path / "c.yml", {"path": str(database), "replicas": replicas})
+    for command in (["restore", "-if-replica-exists"], ["replicate", "-once", "-restore-if-db-not-exists"]):
+        assert main([*command, "-config", str(config), *([str(database)] if command[0] == "restore" else [])]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith("Error: ")
+    assert not database.exists()
+
+
 def test_a_lost_database_of_a_directory_is_restored_from_its_place(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
