@@ -135,7 +135,10 @@ class UpkeepThreads:
     def _each(self, what: str, task: Callable[[DB, Replica], object]) -> bool:
         """Do something for each replica, and say whether all of them were ready."""
         pairs = [(db, replica) for db in self._store.dbs() for replica in db.replicas]
-        return all([*self._pool.map(lambda pair: self._try(what, task, *pair), pairs)])
+        try:
+            return all([*self._pool.map(lambda pair: self._try(what, task, *pair), pairs)])
+        except RuntimeError:
+            return True  # the interpreter ends, and lets no pool begin anything; whoever closes the store comes next
 
     def _try(self, what: str, task: Callable[[DB, Replica], object], db: DB, replica: Replica) -> bool:
         """Do something for one replica, and say whether it was ready."""
