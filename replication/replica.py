@@ -3,8 +3,8 @@
 The position is the last TXID that level 0 of the replica holds. It is asked for once, and known from then on, so a
 replica that is up to date makes no request. A database may have several replicas; each has a position of its own.
 
-A local file that is gone before the replica has it, as when a replica is added to a database that has been replicated
-for long, is replaced by a snapshot of what the database is now.
+A local file that is gone before the replica has it, as when a replica comes later, is replaced by a snapshot of what
+the database is now; so is the beginning of a replica, where somebody has deleted it.
 
 Source: litestream 0.5.17, replica.go.
 """
@@ -28,7 +28,7 @@ from replication.local import LocalDatabase
 from replication.position import NO_TXID, TXID, Pos, format_txid
 from replication.replica_files import ReplicaFiles
 from replication.scheduler import Scheduler, Task
-from replication.upload import find_position, upload_files
+from replication.upload import find_position, has_beginning, upload_files
 
 DEFAULT_SYNC_INTERVAL_S = 1.0
 
@@ -71,6 +71,7 @@ class Replica(ReplicaFiles):
         self._chance = chance
         self._sync_lock = threading.Lock()  # held while files are uploaded, so that they are in order
         self._lock = threading.Lock()
+        self._has_beginning = True  # guarded by _sync_lock; as far as known
         self._txid: TXID | None = None  # guarded by _lock; None until the replica was asked
         self._task: Task | None = None  # guarded by _lock
         self._scheduler: Scheduler | None = None  # guarded by _lock; one of its own, where the database lends none
@@ -203,8 +204,10 @@ class Replica(ReplicaFiles):
                 )
                 raise PositionError(msg, expected=target, actual=position)
             first = TXID(position + 1)
-            if first <= target and not self._db.ltx_path(0, first, first).exists():
-                first = target = self._replace_by_snapshot(first)
+            if not self._has_beginning:
+                first = target = self._upload_snapshot("no file of the replica begins with TXID 1")
+            elif first <= target and not self._db.ltx_path(0, first, first).exists():
+                first = target = self._upload_snapshot(f"the local file of TXID {format_txid(first)} is gone")
             uploaded = upload_files(
                 self._client, self._db, first, target, before_each=self._hold_lease, guarded=self._guarded
             )
@@ -214,16 +217,13 @@ class Replica(ReplicaFiles):
                     break
             return Pos(position)
 
-    def _replace_by_snapshot(self, first: TXID) -> TXID:
-        """Where the local file of a TXID is gone, upload a snapshot, and return its TXID.
-
-        The file of that TXID is to follow, because level 0 says where a replica is.
-        """
-        name = self._db.path
-        self.logger.warning("%s: the local file of TXID %s is gone, uploading a snapshot", name, format_txid(first))
+    def _upload_snapshot(self, reason: str) -> TXID:
+        """Upload a snapshot, and return its TXID; that file is to follow, for level 0 says where a replica is."""
+        self.logger.warning("%s: %s, uploading a snapshot", self._db.path, reason)
         pos, reader = self._db.snapshot_reader()
         with closing(reader):
             self._client.write_ltx_file(SNAPSHOT_LEVEL, TXID(1), pos.txid, self._guarded(reader))
+        self._has_beginning = True
         return pos.txid
 
     def _hold_lease(self) -> None:
@@ -241,6 +241,7 @@ class Replica(ReplicaFiles):
             position = self._txid
         if position is None:
             position = find_position(self._client, self._db)
+            self._has_beginning = not position or has_beginning(self._client)
             self._set_txid(position)
         return position
 

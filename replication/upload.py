@@ -21,7 +21,7 @@ from replication.errors import (
     LTXMissingError,
     UnavailableError,
 )
-from replication.levels import LEVELS
+from replication.levels import LEVELS, SNAPSHOT_LEVEL
 from replication.local import LocalDatabase
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE
@@ -46,6 +46,17 @@ def find_position(client: ReplicaClient, db: LocalDatabase) -> TXID:
                 _check_same(client, db, newest)
             return newest.max_txid
     return NO_TXID
+
+
+def has_beginning(client: ReplicaClient) -> bool:
+    """Say whether any file of a replica begins with TXID 1, so that a restore has where to begin.
+
+    Raises:
+        UsageError, DeniedError, UnavailableError: the storage refused, or did not answer.
+
+    """
+    firsts = (next(client.ltx_files(level), None) for level in (SNAPSHOT_LEVEL, *LEVELS[:SNAPSHOT_LEVEL]))
+    return any(info is not None and info.min_txid == 1 for info in firsts)
 
 
 def upload_files(

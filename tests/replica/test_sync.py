@@ -325,3 +325,26 @@ def test_nothing_is_logged_by_a_sync_that_works(db: LocalStandIn, caplog: pytest
     write(db, 2)
     Replica(db, MemoryReplicaClient()).sync()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("written", [0, 2])
+def test_a_replica_whose_beginning_was_deleted_gets_a_snapshot(
+    db: LocalStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture, written: int
+) -> None:
+    write(db, 3)
+    client = FileReplicaClient(tmp_path / "replica")
+    first = Replica(db, client)
+    first.sync()
+    client.delete_ltx_files(list(client.ltx_files(0)))  # as somebody does who believes that nobody writes there
+    write(db, 2)
+    first.sync()
+    assert held(client) == [4, 5]  # it asks for nothing while the lease is its own
+    first.stop()
+    write(db, written)
+    for replica in (Replica(db, client), Replica(db, client)):  # the second finds nothing to do
+        assert replica.sync().txid == 5 + written
+        replica.stop()
+    assert Replica(db, client).restore(tmp_path / "out.db").txid == 5 + written
+    assert masked((tmp_path / "out.db").read_bytes()) == masked(db.images[5 + written].data)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"{db.path}: no file of the replica begins with TXID 1, uploading a snapshot"]
