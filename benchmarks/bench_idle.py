@@ -2,7 +2,8 @@
 
 Both read the same configuration and have their defaults; the replicas are in an S3 server on this machine, which counts
 requests. The replicators run one after the other. Each is looked at when every database has a snapshot or a compaction
-and nothing was uploaded for a minute, between two instants of compactions. `python -m benchmarks.bench_idle`.
+and nothing was uploaded or deleted for a minute, between two instants of compactions.
+`python -m benchmarks.bench_idle`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ DATABASES = 1_000
 SECONDS = 20.0
 SETTLE_TIMEOUT_S = 600.0
 INTERVAL_S = 30  # of level 1; the default of both
-QUIET_S = 65.0  # both checkpoint once, 60 s after the last commit
+QUIET_S = 65.0  # both checkpoint once, 60 s after the last commit; files of level 0 go after 5 minutes
 MARGIN_S = 3.0
 
 
@@ -79,7 +80,7 @@ def write_config(path: Path, databases: list[Path], server: S3Server, interval_s
 def watch(system: str, directory: Path, *, databases: int, seconds: float, interval_s: int, quiet_s: float) -> Idle:
     """Let a replicator settle, and look at it for some seconds."""
     config = directory / "litestream.yml"
-    program = [find_program()] if system == GO else [sys.executable, "-m", "benchmarks.replicate"]
+    program = [find_program()] if system == GO else [sys.executable, "-m", "litestream"]
     with S3Server() as server:
         write_config(config, make_databases(directory, databases), server, interval_s)
         start = time.monotonic()
@@ -103,18 +104,19 @@ def watch(system: str, directory: Path, *, databases: int, seconds: float, inter
 
 
 def wait_until_settled(program: MeasuredProgram, server: S3Server, databases: int, quiet_s: float) -> None:
-    """Wait until every database is compacted, and nothing was uploaded for some time."""
+    """Wait until every database is compacted, and nothing was uploaded or deleted for some time."""
 
     def is_compacted() -> bool:
         program.check_running()
         return len(replicas_above_level_0(server)) == databases
 
     wait_until(is_compacted, f"compactions of {databases} databases", timeout_s=SETTLE_TIMEOUT_S, pause_s=0.5)
-    uploads = 1
-    while uploads:
+    changes = 1
+    while changes:
         server.reset()
         time.sleep(quiet_s)
-        uploads = count_by_kind(server.requests())["PUT"]
+        counts = count_by_kind(server.requests())
+        changes = counts["PUT"] + counts["DELETE"]
 
 
 def wait_for_quiet(seconds: float, interval_s: int) -> None:
@@ -144,7 +146,7 @@ def main() -> None:
     parser.add_argument("--databases", type=int, default=DATABASES)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--interval", type=int, default=INTERVAL_S, help="of level 1, in seconds")
-    parser.add_argument("--quiet", type=float, default=QUIET_S, help="seconds without an upload before the look")
+    parser.add_argument("--quiet", type=float, default=QUIET_S, help="seconds without a change before the look")
     parser.add_argument("--systems", nargs="+", choices=[OURS, GO], default=[OURS, GO])
     options = parser.parse_args()
     print(f"{options.databases:,} databases, {options.seconds:.0f} s")

@@ -16,7 +16,7 @@ START_TIMEOUT_S = 30.0
 
 def command(system: str, database: Path, replica: FileReplica) -> list[str | Path]:
     """Return the command that replicates until SIGTERM."""
-    program = [find_program()] if system == GO else [sys.executable, "-m", "benchmarks.replicate"]
+    program = [find_program()] if system == GO else [sys.executable, "-m", "litestream"]
     return [*program, "replicate", database, replica.url]
 
 
