@@ -5,7 +5,7 @@ pauses that double while it fails. It is never called twice at once, nor before 
 A task that nobody wakes costs nothing, so there may be thousands.
 
 The threads come as they are needed, up to a limit, and stay until the scheduler is closed. One of those that have
-nothing to do waits for the next instant at which a task is due, the others wait for that one to find work.
+nothing to do waits for the next instant at which a call is due, the others wait for that one to find work.
 """
 
 import heapq
@@ -79,7 +79,7 @@ class Scheduler:
             thread.join()
 
     def set_due(self, task: "Task", due: float) -> None:
-        """Have a task called then, as the holder of the task's place in time."""
+        """Have a task called then; its lock is held."""
         with self._lock:
             task.due = due
             heapq.heappush(self._heap, (due, next(self._numbers), task))

@@ -58,11 +58,11 @@ def scheduler() -> Iterator[Scheduler]:
 
 
 def repeated(scheduler: Scheduler, function: Callable[[], object]) -> Task:
-    return Task(scheduler, "the task", function, interval_s=0.001, logger=LOGGER, chance=lambda: 0.0)
+    return Task(scheduler, "some work", function, interval_s=0.001, logger=LOGGER, chance=lambda: 0.0)
 
 
 def on_demand(scheduler: Scheduler, function: Callable[[], object], *, gap_s: float = 0.0) -> Task:
-    return Task(scheduler, "the task", function, gap_s=gap_s, logger=LOGGER)
+    return Task(scheduler, "some work", function, gap_s=gap_s, logger=LOGGER)
 
 
 def test_failures_are_logged_counted_and_forgotten_after_a_success(
@@ -80,8 +80,8 @@ def test_failures_are_logged_counted_and_forgotten_after_a_success(
     task.wake()
     assert {name.rpartition("-")[0] for name in threads} == {"litestream-test"}
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told[0] == "the task failed, 1 in a row: down"
-    assert told[2] == "the task failed, 3 in a row: bug"
+    assert told[0] == "some work failed, 1 in a row: down"
+    assert told[2] == "some work failed, 3 in a row: bug"
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
     scheduler.close()
     assert len(threads) == count
@@ -113,11 +113,11 @@ def test_the_error_shows_while_it_lasts(scheduler: Scheduler) -> None:
     task.wake()
     wait_until(lambda: task.failures == 4, "four failures", timeout_s=TIMEOUT_S)
     assert isinstance(task.error, DeniedError)
-    assert repr(task) == "<Task the task active failures=4>"
+    assert repr(task) == "<Task some work active failures=4>"
     held_back.set()
     wait_until(lambda: task.failures == 0, "a success", timeout_s=TIMEOUT_S)
     task.stop()
-    assert repr(task) == "<Task the task stopped failures=0>"
+    assert repr(task) == "<Task some work stopped failures=0>"
 
 
 def test_what_is_not_ready_is_waited_for_quietly(scheduler: Scheduler, caplog: pytest.LogCaptureFixture) -> None:
@@ -137,7 +137,7 @@ def test_a_conflict_ends_it(scheduler: Scheduler, caplog: pytest.LogCaptureFixtu
     task.wake()
     assert len(threads) == 2
     assert isinstance(task.error, ConflictError)
-    assert [record.getMessage() for record in caplog.records] == ["the task ends: two writers"]
+    assert [record.getMessage() for record in caplog.records] == ["some work ends: two writers"]
 
 
 def test_a_writer_that_stands_by_comes_when_the_lease_ends_however_often_it_failed(scheduler: Scheduler) -> None:
@@ -147,7 +147,7 @@ def test_a_writer_that_stands_by_comes_when_the_lease_ends_however_often_it_fail
     def function() -> None:
         raise error
 
-    task = Task(scheduler, "the task", function, gap_s=1.0, logger=LOGGER, chance=lambda: 1.0, clock=clock)
+    task = Task(scheduler, "some work", function, gap_s=1.0, logger=LOGGER, chance=lambda: 1.0, clock=clock)
     pauses = []
     for _ in range(9):
         task.run()
