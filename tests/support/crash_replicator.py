@@ -1,10 +1,11 @@
 """The process of ours in a crash run: `python -m tests.support.crash_replicator DB URL PAGES`.
 
-It replicates until SIGTERM or SIGINT arrives, uploads what is left, and ends with 0; it checkpoints at so many pages of
-WAL, and its log goes to standard error.
+It replicates until SIGTERM or SIGINT arrives, or nobody is left to send it, uploads what is left, and ends with 0; it
+checkpoints at so many pages of WAL, and its log goes to standard error.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ MONITOR_INTERVAL_S = 0.05
 SYNC_INTERVAL_S = 0.05
 LEVELS_S = (1, 5)
 SNAPSHOT_INTERVAL_S = 5
+PARENT_CHECK_INTERVAL_S = 1.0
 RETENTION_S = 24 * 3600  # of all levels: whatever was written is still there to be checked
 
 
@@ -36,8 +38,10 @@ def main() -> None:
         snapshot_retention_s=RETENTION_S,
         l0_retention_s=RETENTION_S,
     )
+    parent = os.getppid()
     with closing(store):
-        stopping.wait()
+        while os.getppid() == parent and not stopping.wait(PARENT_CHECK_INTERVAL_S):
+            pass
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ each deletion, or, every other time, `PRAGMA incremental_vacuum` does it bit by 
 count as part of the commit before. `ballast` makes files of all pages stand out.
 
 As a program: `python -m tests.support.crash_writer DB ACKNOWLEDGED --workload 2 --seed 7`. It prints `ready`, writes
-the number of its last commit to the file ACKNOWLEDGED, and ends at SIGTERM, between two transactions.
+the number of its last commit to the file ACKNOWLEDGED, and ends at SIGTERM, between two transactions, or when nobody is
+left to send it.
 """
 
 import argparse
@@ -167,7 +168,7 @@ def _vacuum(connection: apsw.Connection, number: int, chance: random.Random) -> 
 
 
 def write(database: Path, acknowledged: Path, workload: int, seed: int) -> None:
-    """Commit at a steady pace until SIGTERM arrives."""
+    """Commit at a steady pace until SIGTERM arrives, or the process that started this one has ended."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
     connection = apsw.Connection(str(database))
@@ -177,7 +178,8 @@ def write(database: Path, acknowledged: Path, workload: int, seed: int) -> None:
     print("ready", flush=True)  # noqa: T201  # from here on SIGTERM is answered
     start = time.monotonic()
     commits = 0
-    while not stopping.is_set():
+    parent = os.getppid()
+    while not stopping.is_set() and os.getppid() == parent:
         os.pwrite(told, commit(connection, workload, seed).to_bytes(8, "big"), 0)
         commits += 1
         # Paced by the clock, so that slow commits do not slow the workload down.
