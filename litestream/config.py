@@ -19,11 +19,11 @@ from litestream.config_replica import SETTINGS, Warn
 from litestream.config_values import Section
 from litestream.config_yaml import parse_yaml
 from replication.errors import LitestreamError, UsageError
+from replication.heartbeat import MIN_HEARTBEAT_INTERVAL_S
 from replication.levels import MAX_COMPACTION_LEVEL
 
 DEFAULT_PATH = "/etc/litestream.yml"
 PATH_VARIABLE = "LITESTREAM_CONFIG"
-MIN_HEARTBEAT_INTERVAL_S = 60.0
 
 _KNOWN = frozenset(
     {

@@ -92,48 +92,42 @@ def replicate(
     if len({replica if isinstance(replica, str) else id(replica) for replica in replicas}) < len(replicas):
         msg = "expected different replicas, got one of them twice"
         raise UsageError(msg)
-    _check_numbers(
-        {
-            "monitor_interval_s": monitor_interval_s,
-            "sync_interval_s": sync_interval_s or 0.0,
-            "checkpoint_interval_s": checkpoint_interval_s,
-            "min_checkpoint_page_n": min_checkpoint_page_n,
-            "truncate_page_n": truncate_page_n,
-            "busy_timeout_s": busy_timeout_s,
-            "snapshot_interval_s": snapshot_interval_s,
-            "snapshot_retention_s": snapshot_retention_s,
-            "l0_retention_s": l0_retention_s,
-            "l0_retention_check_interval_s": l0_retention_check_interval_s,
-        }
-    )
-    connection = source if isinstance(source, apsw.Connection) else None
-    path = _path(source)
-    clients = [_client(replica) for replica in replicas]
-    db = DB(path)
-    db.monitor_interval_s = monitor_interval_s
-    db.checkpoint_interval_s = checkpoint_interval_s
-    db.min_checkpoint_page_n = min_checkpoint_page_n
-    db.truncate_page_n = truncate_page_n
-    db.busy_timeout_s = busy_timeout_s
+    db_settings = {
+        "monitor_interval_s": monitor_interval_s,
+        "checkpoint_interval_s": checkpoint_interval_s,
+        "min_checkpoint_page_n": min_checkpoint_page_n,
+        "truncate_page_n": truncate_page_n,
+        "busy_timeout_s": busy_timeout_s,
+    }
+    store_settings = {
+        "snapshot_interval_s": snapshot_interval_s,
+        "snapshot_retention_s": snapshot_retention_s,
+        "l0_retention_s": l0_retention_s,
+        "l0_retention_check_interval_s": l0_retention_check_interval_s,
+    }
+    _check_numbers({**db_settings, **store_settings, "sync_interval_s": sync_interval_s or 0.0})
+    db = DB(_path(source))
     db.l0_retention_s = l0_retention_s
     db.replicas = [
         Replica(db, client, sync_interval_s=_upload_interval_s(client, sync_interval_s), lease=lease)
-        for client in clients
+        for client in map(_client, replicas)
     ]
     if meta_path is not None:
         db.set_meta_path(meta_path)
     store = Store([db], levels)
-    store.snapshot_interval_s = snapshot_interval_s
-    store.snapshot_retention_s = snapshot_retention_s
-    store.l0_retention_s = l0_retention_s
-    store.l0_retention_check_interval_s = l0_retention_check_interval_s
     store.retention_enabled = retention_enabled
-    if logger is not None:
-        db.logger = store.logger = logger
+    db.logger, store.logger = logger or db.logger, logger or store.logger
+    vars(db).update(db_settings)
+    vars(store).update(store_settings)
+    return _opened(store, db, source)
+
+
+def _opened(store: Store, db: DB, source: object) -> Store:
+    """Open a store of one database, and hear of the commits of the connection it was given by."""
     store.open()
-    if connection is not None:
+    if isinstance(source, apsw.Connection):
         try:
-            db.wake_on_commit(connection)
+            db.wake_on_commit(source)
         except BaseException:
             store.close()
             raise
