@@ -18,6 +18,7 @@ without letting go, and takes over at once. Anybody else waits until the time is
 Source: litestream 0.5.17, leaser.go and s3/leaser.go.
 """
 
+import hashlib
 import json
 import os
 import socket
@@ -25,7 +26,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from replication.clock import SYSTEM_CLOCK, Clock, format_instant
 from replication.errors import LeaseError, LeaseHeldError, LeaseLostError
@@ -74,6 +75,19 @@ class LeaseStore(Protocol):
             DeniedError, UnavailableError: the storage refused, or did not answer; it may be stored all the same.
 
         """
+
+
+@runtime_checkable
+class HasLeaseStore(Protocol):
+    """A replica client whose store may know conditional writes."""
+
+    def lease_store(self) -> LeaseStore | None:
+        """Return where the replica's lease is, or None if the store cannot keep one."""
+
+
+def content_etag(data: bytes) -> str:
+    """Return an etag for a store that gives none."""
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

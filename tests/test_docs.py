@@ -17,9 +17,9 @@ import litestream
 from litestream.cli import LATER as LATER_COMMANDS
 from litestream.cli import commands
 from litestream.config import parse_config
-from replication.client import s3_values
-from replication.client.s3_config import s3_config
+from replication.client.s3_config import SETTINGS, s3_config
 from replication.client.url_parse import parse_replica_url
+from replication.client.values import spellings
 from tests.support import readme
 from vfs import pragma, uri
 from vfs.duration import parse_duration, parse_size
@@ -90,7 +90,7 @@ def test_the_table_of_stores_lists_those_there_are() -> None:
 
 
 def test_the_table_of_s3_parameters_lists_what_the_code_knows() -> None:
-    known = [{*s3_values._spellings(name)} for name in s3_values._URL_NAMES]
+    known = [{*spellings(name)} for name in SETTINGS.url]
     shown = list(readme.table("Storage", "parameter"))
     assert [len(spellings.intersection(shown)) for spellings in known] == [1] * len(shown)
 

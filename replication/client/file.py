@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
+from replication.client.file_lease import FileLeaseStore
 from replication.client.file_v3 import FileV3Files
 from replication.client.open_files import OpenFile, OpenFiles
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
@@ -79,6 +80,10 @@ class FileReplicaClient(ReplicaClient):
     def v3_files(self) -> V3Files:
         """The files of Litestream 0.3 that lie there too."""
         return FileV3Files(self._root, _errors)
+
+    def lease_store(self) -> FileLeaseStore:
+        """Return where the replica's lease is."""
+        return FileLeaseStore(self._root)
 
     def init(self) -> None:
         """Check that the root, if there is one, is a directory."""

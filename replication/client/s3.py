@@ -16,6 +16,7 @@ from replication.client.base import ReplicaClient
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
 from replication.client.s3_config import S3Config
 from replication.client.s3_delete import S3Deleter
+from replication.client.s3_lease import S3LeaseStore
 from replication.client.s3_requests import TIMESTAMP_KEY, Upload, get_range, head_timestamp, is_listed, list_all
 from replication.client.s3_store import S3Bucket, S3RequestError
 from replication.client.s3_time import format_timestamp, parse_timestamp
@@ -72,6 +73,10 @@ class S3ReplicaClient(ReplicaClient):
     def v3_files(self) -> V3Files:
         """The files of Litestream 0.3 that lie there too."""
         return S3V3Files(self._bucket, self._config.path, self._get, self._list_error)
+
+    def lease_store(self) -> S3LeaseStore:
+        """Return where the replica's lease is."""
+        return S3LeaseStore(self._config)
 
     def init(self) -> None:
         """Find credentials; no request is sent."""

@@ -15,14 +15,43 @@ from typing import Any
 
 from replication.client import endpoints
 from replication.client.s3_host import parse_s3_host
-from replication.client.s3_values import Values
 from replication.client.url_parse import ReplicaURL
+from replication.client.values import SettingNames, Values
 from replication.errors import UsageError
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_PART_SIZE = 5 * 2**20  # bytes; also the smallest S3 takes
 DEFAULT_CONCURRENCY = 5
 R2_CONCURRENCY = 2
+
+SETTINGS = SettingNames(
+    "an S3 replica",
+    url=(
+        "endpoint",
+        "region",
+        "force_path_style",
+        "skip_verify",
+        "sign_payload",
+        "require_content_md5",
+        "concurrency",
+        "part_size",
+        "storage_class",
+        "sse_customer_algorithm",
+        "sse_customer_key",
+        "sse_customer_key_md5",
+        "sse_kms_key_id",
+        "profile",
+        "anonymous",
+    ),
+    option_only=(
+        "sse_customer_key_path",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "boto3_session",
+        "timeout_s",
+    ),
+)
 
 _SSE_KEY_SIZE = 32  # bytes
 _STORAGE_CLASS = re.compile(r"[A-Za-z_]+")
@@ -69,7 +98,7 @@ def s3_config(url: ReplicaURL, options: Mapping[str, object], environ: Mapping[s
         UsageError: one is unknown, or wrong, or cannot be honoured.
 
     """
-    values = Values(url.query, options)
+    values = Values(SETTINGS, url.query, options)
     host = parse_s3_host(url.host)
     if not host.bucket:
         msg = f"expected s3://bucket/path, or s3://bucket.host:port/path, got the host {url.host!r}"

@@ -69,10 +69,10 @@ class ReplicaClientTests(ABC):
         write(client, 9, 1, 7)
         assert (names(client, 0), names(client, 1), names(client, 9)) == ([(7, 7)], [], [(1, 7)])
 
-    def test_more_than_a_thousand_files_are_listed_and_sought(self, client: ReplicaClient) -> None:
-        self.fill(client, 0, range(1, 1151))
-        assert names(client, 0) == [(txid, txid) for txid in range(1, 1151)]
-        assert names(client, 0, seek=1100) == [(txid, txid) for txid in range(1100, 1151)]
+    def test_2_500_files_are_listed_and_sought(self, client: ReplicaClient) -> None:
+        self.fill(client, 0, range(1, 2501))
+        assert names(client, 0) == [(txid, txid) for txid in range(1, 2501)]
+        assert names(client, 0, seek=2450) == [(txid, txid) for txid in range(2450, 2501)]
 
     def test_a_written_file_is_listed_as_it_was_reported(self, client: ReplicaClient) -> None:
         info = write(client, 0, 1)
@@ -95,7 +95,7 @@ class ReplicaClientTests(ABC):
     def test_plain_listings_have_the_headers_time_where_the_client_says_so(self, client: ReplicaClient) -> None:
         write(client, 0, 1)
         (info,) = client.ltx_files(0)
-        assert (info.created_at == from_timestamp_ms(TIMESTAMP_MS)) == client.accurate_list_times
+        assert (info.created_at == from_timestamp_ms(TIMESTAMP_MS)) is client.accurate_list_times
 
     # Reading
 
@@ -259,7 +259,7 @@ class ReplicaClientTests(ABC):
         assert client.read_ltx(info, 0, 4) == b"LTX1"
 
     def test_its_type_is_told_by_client_and_repr(self, client: ReplicaClient) -> None:
-        assert client.type in {"file", "memory", "s3"}
+        assert client.type in {"abs", "file", "gs", "http", "memory", "nats", "oss", "s3", "sftp", "webdav"}
         assert "Client" in repr(client)
 
 

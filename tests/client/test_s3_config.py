@@ -92,7 +92,7 @@ def test_a_parameter_is_honoured(query: str, name: str, expected: object) -> Non
 
 
 REFUSALS = [
-    ("regoin=x", "unknown parameter of an S3 replica's URL 'regoin'; did you mean region?"),
+    ("regoin=x", "unknown parameter of the URL of an S3 replica 'regoin'; did you mean region?"),
     ("Region=x", "did you mean region?"),
     ("force_path_style=true", "did you mean force-path-style?"),
     ("accessKeyId=x", "unknown parameter"),

@@ -21,13 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication.client.file import FileReplicaClient
+from replication.client.file_lease import FileLeaseStore
 from replication.client.memory import MemoryReplicaClient
 from replication.client.retry import RetryingClient
+from replication.client.s3_lease import S3LeaseStore
 from replication.client.url import replica_client
 from replication.errors import LeaseError, LeaseHeldError, LeaseLostError, UnavailableError
 from replication.lease import Lease, LeaseRecord, LeaseStore, StoredLease
 from replication.lease_reader import lease_reader
-from replication.lease_stores import FileLeaseStore, MemoryLeaseStore, S3LeaseStore, lease_store
+from replication.lease_stores import MemoryLeaseStore, lease_store
 from replication.position import TXID
 from replication.replica import Replica
 from tests.replica.test_sync import held, uploads, write

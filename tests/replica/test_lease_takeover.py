@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from replication.client.file_lease import FileLeaseStore
 from replication.errors import LeaseHeldError, LeaseLostError, LocalStateHeldError
 from replication.lease import Lease, LeaseRecord
-from replication.lease_stores import FileLeaseStore, MemoryLeaseStore
+from replication.lease_stores import MemoryLeaseStore
 from replication.sync.local_files import LocalFiles
 from replication.sync.meta_lock import MetaLock
 from tests.support.primary import FIRST, StepClock
@@ -27,7 +28,7 @@ HOLD = """
 import sys, threading
 from pathlib import Path
 from replication.lease import Lease
-from replication.lease_stores import FileLeaseStore
+from replication.client.file_lease import FileLeaseStore
 from replication.sync.meta_lock import MetaLock
 lock = MetaLock(Path(sys.argv[1]), Path(sys.argv[2]))
 lease = Lease(FileLeaseStore(Path(sys.argv[3])), local_id=lambda: lock.id)

@@ -165,7 +165,7 @@ def test_the_source_is_restored_at_every_txid(written: Written, tmp_path: Path, 
         assert [txid for txid, right in zip(txids, pool.map(is_right, txids), strict=True) if not right] == []
 
 
-@pytest.mark.parametrize("name", [FILE, COMPACTED_FILE, COMPACTED_S3])
+@pytest.mark.parametrize("name", [FILE, S3, COMPACTED_FILE, COMPACTED_S3])
 def test_the_source_is_restored_at_instants(written: Written, tmp_path: Path, name: str) -> None:
     chance = random.Random(20)  # noqa: S311 - instants, not secrets
     available = set(written.available(name))

@@ -10,7 +10,7 @@ from tests.support.crash_replicator import (
     SNAPSHOT_INTERVAL_S,
     SYNC_INTERVAL_S,
 )
-from tests.support.litestream_program import LitestreamProgram, ReplicaPlace, Settings
+from tests.support.litestream_program import ConfiguredReplica, LitestreamProgram, ReplicaPlace, Settings
 
 SYSTEMS = ("ours", "go")
 
@@ -37,6 +37,7 @@ class OurProgram(LitestreamProgram):
 
     def command(self) -> list[str | Path]:
         pages = str(self.settings.min_checkpoint_page_count)
+        assert not isinstance(self.replica, ConfiguredReplica)
         return [sys.executable, "-m", "tests.support.crash_replicator", self.database, self.replica.url, pages]
 
 

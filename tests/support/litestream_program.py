@@ -9,6 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +104,19 @@ class S3Replica:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfiguredReplica:
+    """A replica that the program knows from its configuration only: not every URL can say all."""
+
+    settings: Mapping[str, object]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def config(self) -> dict[str, object]:
+        return dict(self.settings)
+
+
 ReplicaPlace = FileReplica | S3Replica
+AnyReplica = ReplicaPlace | ConfiguredReplica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +132,7 @@ class Settings:
     sync_interval: str | None = None  # default 1s: how often files are uploaded
     min_checkpoint_page_count: int | None = None  # default 1000: how many pages of WAL make a checkpoint due
 
-    def config(self, database: Path, replica: ReplicaPlace) -> dict[str, object]:
+    def config(self, database: Path, replica: AnyReplica) -> dict[str, object]:
         snapshot = {"interval": self.snapshot_interval, "retention": self.snapshot_retention}
         database_config: dict[str, object] = {
             "path": str(database),
@@ -145,7 +160,7 @@ class LitestreamProgram:
 
     directory: Path
     database: Path
-    replica: ReplicaPlace
+    replica: AnyReplica
     settings: Settings = field(default_factory=Settings)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -223,7 +238,7 @@ class LitestreamProgram:
 
 
 def restore(
-    replica: ReplicaPlace | str,
+    replica: AnyReplica | str,
     output: Path,
     *,
     txid: int | None = None,
@@ -242,12 +257,14 @@ def restore(
     if timestamp is not None:
         target += ["-timestamp", timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z")]
     flags = ["-o", str(output), "-integrity-check", integrity_check]
-    run("restore", *flags, *target, url_of(replica), replica=replica)
+    with _named(replica) as place:
+        run("restore", *flags, *target, *place, replica=replica)
 
 
-def ltx(replica: ReplicaPlace | str, level: int | str = "all") -> list[dict[str, Any]]:
+def ltx(replica: AnyReplica | str, level: int | str = "all") -> list[dict[str, Any]]:
     """Return the files of a replica as the program lists them; `min_txid` and `max_txid` become integers."""
-    listed = json.loads(run("ltx", "-json", "-level", str(level), url_of(replica), replica=replica)) or []
+    with _named(replica) as place:
+        listed = json.loads(run("ltx", "-json", "-level", str(level), *place, replica=replica)) or []
     return [
         {**entry, "min_txid": int(entry["min_txid"], 16), "max_txid": int(entry["max_txid"], 16)} for entry in listed
     ]
@@ -257,7 +274,7 @@ class ProgramError(Exception):
     """The program ended with a failure; the text is what it wrote."""
 
 
-def run(*arguments: str | Path, replica: ReplicaPlace | str | None = None) -> str:
+def run(*arguments: str | Path, replica: AnyReplica | str | None = None) -> str:
     """Run one command of the program to its end and return its standard output.
 
     Raises:
@@ -283,7 +300,20 @@ def url_of(replica: ReplicaPlace | str) -> str:
     return replica if isinstance(replica, str) else replica.url
 
 
-def environment(replica: ReplicaPlace | str | None = None) -> dict[str, str]:
+@contextmanager
+def _named(replica: AnyReplica | str) -> Iterator[list[str]]:
+    """Give the arguments that tell the program which replica is meant."""
+    if not isinstance(replica, ConfiguredReplica):
+        yield [url_of(replica)]
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        database = Path(directory, "database")
+        config = Path(directory, "litestream.yml")
+        config.write_text(json.dumps(Settings().config(database, replica)))
+        yield ["-config", str(config), str(database)]
+
+
+def environment(replica: AnyReplica | str | None = None) -> dict[str, str]:
     """Return the environment to start the program or its extension with."""
     # With AWS_CA_BUNDLE set the program refuses to open any S3 replica.
     inherited = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}

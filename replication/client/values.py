@@ -1,39 +1,16 @@
-"""Typed access to the settings of an S3 replica, under the three ways to write their names."""
+"""Typed access to the settings of a replica, under the three ways to write their names.
+
+A name is `part_size` as an option, and `partSize` or `part-size` in a URL, as the Go program takes them.
+"""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from replication.client.url_parse import unknown_name
 from replication.errors import UsageError
-
-_URL_NAMES = (
-    "endpoint",
-    "region",
-    "force_path_style",
-    "skip_verify",
-    "sign_payload",
-    "require_content_md5",
-    "concurrency",
-    "part_size",
-    "storage_class",
-    "sse_customer_algorithm",
-    "sse_customer_key",
-    "sse_customer_key_md5",
-    "sse_kms_key_id",
-    "profile",
-    "anonymous",
-)
-_OPTION_NAMES = (
-    *_URL_NAMES,
-    "sse_customer_key_path",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "boto3_session",
-    "timeout_s",
-)
 
 _TRUE = {"true", "1", "t", "yes"}
 _FALSE = {"false", "0", "f", "no"}
@@ -41,26 +18,36 @@ _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[kmgKMG]?)(?P<bi
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
+@dataclass(frozen=True, slots=True)
+class SettingNames:
+    """What can be set of a kind of replica, `an S3 replica`: in its URL too, and by an option only."""
+
+    kind: str
+    url: tuple[str, ...]
+    option_only: tuple[str, ...]
+
+
 class Values:
     """The settings that were given; what an option says goes before the URL."""
 
-    def __init__(self, query: Mapping[str, str], options: Mapping[str, object]) -> None:
+    def __init__(self, names: SettingNames, query: Mapping[str, str], options: Mapping[str, object]) -> None:
         """Check the names.
 
         Raises:
             UsageError: there is no such setting.
 
         """
-        by_url_name = {url_name: name for name in _URL_NAMES for url_name in _spellings(name)}
+        by_url_name = {url_name: name for name in names.url for url_name in spellings(name)}
+        option_names = (*names.url, *names.option_only)
         self._values: dict[str, object] = {}
         for url_name, text in query.items():
             if url_name not in by_url_name:
-                raise UsageError(unknown_name("parameter of an S3 replica's URL", url_name, by_url_name))
+                raise UsageError(unknown_name(f"parameter of the URL of {names.kind}", url_name, by_url_name))
             if text:
                 self._values[by_url_name[url_name]] = text
         for name, value in options.items():
-            if name not in _OPTION_NAMES:
-                raise UsageError(unknown_name("option of an S3 replica", name, _OPTION_NAMES))
+            if name not in option_names:
+                raise UsageError(unknown_name(f"option of {names.kind}", name, option_names))
             if value is not None:
                 self._values[name] = value
 
@@ -134,7 +121,7 @@ class Values:
         raise UsageError(msg)
 
 
-def _spellings(name: str) -> tuple[str, ...]:
+def spellings(name: str) -> tuple[str, ...]:
     """Return how the Go program writes a setting in a URL: camelCase and kebab-case."""
     first, *rest = name.split("_")
     camel = first + "".join({"md5": "MD5"}.get(word, word.capitalize()) for word in rest)
