@@ -39,7 +39,12 @@ def get_range(store: "S3Store", key: str, identity: str, start: int, end: int) -
     if identity:
         options["if_match"] = identity
     result = obstore.get(store, key, options=options)
-    return Chunk(bytes(result.bytes()), result.meta["e_tag"] or "")
+    data = bytes(result.bytes())
+    first, last = result.range
+    if len(data) != last - first:
+        msg = f"GET {key}: expected {last - first} bytes from {first} on, got {len(data)}"
+        raise UnavailableError(msg)
+    return Chunk(data, result.meta["e_tag"] or "")
 
 
 def head_timestamp(store: "S3Store", key: str) -> str:
