@@ -1,0 +1,221 @@
+"""What a page of an SQLite database says about other pages: pure, and with no trust in the bytes.
+
+A b-tree page begins (after the 100 bytes of the database header, on page 1) with
+
+    offset  size  field
+    0       1     kind: 2 interior index, 5 interior table, 10 leaf index, 13 leaf table
+    3       2     number of cells
+    8       4     the right-most child, on interior pages; the array of cell offsets follows (at 8 on leaves)
+
+and each cell holds, in this order: the left child (4 bytes, interior), the payload's size (varint; not on interior
+tables), the rowid (varint; tables only), the payload and, if that is too long for the page, the number of the first
+overflow page (4 bytes). An overflow page begins with the number of the next one, 0 on the last.
+
+A page that is none of these, or lies, gives nothing: what is learned here only decides what to fetch ahead.
+
+Source: https://www.sqlite.org/fileformat2.html#b_tree_pages and #record_format.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from struct import Struct, unpack_from
+from struct import error as struct_error
+
+INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
+INTERIOR_KINDS = frozenset({INTERIOR_INDEX, INTERIOR_TABLE})
+KINDS = frozenset({INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE})
+
+_HEADER_SIZE = 100  # of the database, on page 1
+_FIRST_CELL = {INTERIOR_INDEX: 12, INTERIOR_TABLE: 12, LEAF_INDEX: 8, LEAF_TABLE: 8}
+_RESERVED_AT = 20  # in the database header: bytes at the end of each page that SQLite does not use
+_PAGE_NUMBER = Struct(">I")
+_MAX_VARINT_SIZE = 9
+_MIN_USABLE_SIZE = 480
+_INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # of the serial types of integers
+_SERIAL_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)  # of the serial types below 12
+
+
+@dataclass(frozen=True, slots=True)
+class Interior:
+    """An interior page: its children in order, and on a table the largest rowid below each but the last."""
+
+    kind: int
+    children: tuple[int, ...]
+    keys: tuple[int, ...]  # empty for an index
+
+    def child_of(self, rowid: int) -> int:
+        """Return the position of the child below which a row is, in a table."""
+        return bisect_left(self.keys, rowid)
+
+
+def page_kind(page: bytes, pgno: int) -> int:
+    """Return the kind of b-tree page this looks like, or 0."""
+    start = _HEADER_SIZE if pgno == 1 else 0
+    kind = page[start] if len(page) > start else 0
+    return kind if kind in KINDS else 0
+
+
+def usable_size(page_one: bytes, page_size: int) -> int:
+    """Return how many bytes of each page SQLite uses, which page 1 says."""
+    return max(page_size - page_one[_RESERVED_AT], _MIN_USABLE_SIZE)
+
+
+def parse_interior(page: bytes, pgno: int) -> Interior | None:
+    """Return what an interior page says, or None if this is none."""
+    kind = page_kind(page, pgno)
+    if kind not in INTERIOR_KINDS:
+        return None
+    start = _HEADER_SIZE if pgno == 1 else 0
+    children: list[int] = []
+    keys: list[int] = []
+    try:
+        for offset in _cell_offsets(page, start, kind):
+            (child,) = _PAGE_NUMBER.unpack_from(page, offset)
+            children.append(child)
+            if kind == INTERIOR_TABLE:
+                keys.append(_signed(_varint(page, offset + 4)[0]))
+        (last,) = _PAGE_NUMBER.unpack_from(page, start + 8)
+    except (IndexError, ValueError, struct_error):
+        return None
+    children.append(last)
+    if 0 in children or any(second < first for first, second in pairwise(keys)):
+        return None
+    return Interior(kind, tuple(children), tuple(keys))
+
+
+def index_rowids(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
+    """Return the rowids that the entries of an index leaf point to, in their order.
+
+    They are the last column of each entry; entries that reach into overflow pages, or end with something else, as
+    those of a table WITHOUT ROWID may, are left out.
+    """
+    if page_kind(page, pgno) != LEAF_INDEX:
+        return ()
+    rowids: list[int] = []
+    try:
+        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, LEAF_INDEX):
+            size, at = _varint(page, offset)
+            if size <= _largest_local(LEAF_INDEX, usable):
+                rowid = _last_integer(page, at, size)
+                if rowid is not None:
+                    rowids.append(rowid)
+    except (IndexError, ValueError, struct_error):
+        return ()
+    return tuple(rowids)
+
+
+def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
+    """Return how long the overflow chain is that begins at page `first`, in pages, as a cell says; 0 if none does.
+
+    Its pages mostly lie one behind the other, but only each itself says which one is next.
+    """
+    kind = page_kind(page, pgno)
+    if kind in {0, INTERIOR_TABLE} or page.find(_PAGE_NUMBER.pack(first)) < 0:
+        return 0
+    try:
+        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, kind):
+            size, at = _varint(page, offset + (4 if kind == INTERIOR_INDEX else 0))
+            if kind == LEAF_TABLE:
+                at = _varint(page, at)[1]
+            local = _local_size(kind, size, usable)
+            if local < size and _PAGE_NUMBER.unpack_from(page, at + local)[0] == first:
+                return -(-(size - local) // (usable - 4))
+    except (IndexError, ValueError, struct_error):
+        return 0
+    return 0
+
+
+def next_overflow(page: bytes) -> int:
+    """Return which page follows an overflow page; 0 on the last."""
+    return int(_PAGE_NUMBER.unpack_from(page)[0])
+
+
+def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
+    """Return the root pages that the rows of a leaf of the schema table name, those of tables and indexes."""
+    if page_kind(page, pgno) != LEAF_TABLE:
+        return ()
+    roots: list[int] = []
+    try:
+        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, LEAF_TABLE):
+            size, at = _varint(page, offset)
+            at = _varint(page, at)[1]
+            root = _integer_column(page, at, 3, _local_size(LEAF_TABLE, size, usable))
+            if root is not None and root > 1:
+                roots.append(root)
+    except (IndexError, ValueError, struct_error):
+        return ()
+    return tuple(roots)
+
+
+def _cell_offsets(page: bytes, start: int, kind: int) -> Sequence[int]:
+    (count,) = unpack_from(">H", page, start + 3)
+    return unpack_from(f">{count}H", page, start + _FIRST_CELL[kind])
+
+
+def _largest_local(kind: int, usable: int) -> int:
+    """Return the largest payload, in bytes, that is stored without overflow pages."""
+    return usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
+
+
+def _local_size(kind: int, size: int, usable: int) -> int:
+    """Return how many bytes of a payload are on the page itself."""
+    largest = _largest_local(kind, usable)
+    if size <= largest:
+        return size
+    smallest = (usable - 12) * 32 // 255 - 23
+    local = smallest + (size - smallest) % (usable - 4)
+    return local if local <= largest else smallest
+
+
+def _varint(page: bytes, at: int) -> tuple[int, int]:
+    """Return the big-endian varint at an offset, unsigned, and the offset behind it."""
+    byte = page[at]
+    if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more bytes follow
+        return byte, at + 1
+    value = byte & 0x7F
+    for position in range(at + 1, at + _MAX_VARINT_SIZE - 1):
+        byte = page[position]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:  # noqa: PLR2004
+            return value, position + 1
+    last = at + _MAX_VARINT_SIZE - 1
+    return value << 8 | page[last], last + 1
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _last_integer(page: bytes, at: int, size: int) -> int | None:
+    """Return the last column of a record as a rowid, or None if it is no integer."""
+    header_size, position = _varint(page, at)
+    end = at + header_size
+    serial = 0
+    while position < end:
+        serial, position = _varint(page, position)
+    return _integer(page, at + size, serial)
+
+
+def _integer_column(page: bytes, at: int, column: int, local: int) -> int | None:
+    """Return a column of a record as an integer, or None if it is none or not on this page."""
+    header_size, position = _varint(page, at)
+    value_at = at + header_size
+    for _ in range(column):
+        serial, position = _varint(page, position)
+        value_at += _SERIAL_SIZES[serial] if serial < len(_SERIAL_SIZES) else (serial - 12) // 2
+    serial, _ = _varint(page, position)
+    end = value_at + _INTEGER_SIZES.get(serial, 0)
+    return _integer(page, end, serial) if end <= at + local else None
+
+
+def _integer(page: bytes, end: int, serial: int) -> int | None:
+    """Return the integer of a serial type that ends at an offset."""
+    size = _INTEGER_SIZES.get(serial)
+    if size is None:
+        return None
+    if size == 0:
+        return serial - 8
+    data = page[end - size : end]
+    return int.from_bytes(data, "big", signed=True) if len(data) == size else None
