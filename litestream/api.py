@@ -53,7 +53,7 @@ def connect(
         cache_size: bytes of pages to hold, 0 for the default, negative for none.
         timeout_s: seconds that opening, or a read, may take.
         max_staleness_s: seconds since the last successful poll after which reads fail; None for no limit.
-        prefetch: whether pages are fetched ahead of their use; not supported yet, none are.
+        prefetch: whether pages are fetched ahead of their use, or how many bytes of them at most.
         cache_dir: not supported yet.
         hydration_enabled: not supported yet.
         hydration_path: not supported yet.

@@ -66,7 +66,7 @@ def test_the_table_of_uri_parameters_lists_what_the_code_knows() -> None:
     assert set(readme.table("URI parameters", "parameter")) == set(uri._PARSERS)
 
 
-@pytest.mark.parametrize("name", ["prefetch", "cache_dir", "hydration_enabled", "hydration_path"])
+@pytest.mark.parametrize("name", ["cache_dir", "hydration_enabled", "hydration_path"])
 def test_a_uri_parameter_that_is_not_supported_yet_is_refused(name: str) -> None:
     assert name in later(readme.table("URI parameters", "parameter"))
     with pytest.raises(litestream.UsageError, match=LATER):

@@ -16,12 +16,14 @@ A page that is none of these, or lies, gives nothing: what is learned here only 
 Source: https://www.sqlite.org/fileformat2.html#b_tree_pages and #record_format.
 """
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct, unpack_from
 from struct import error as struct_error
+from typing import NamedTuple
 
 INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 INTERIOR_KINDS = frozenset({INTERIOR_INDEX, INTERIOR_TABLE})
@@ -42,12 +44,19 @@ class Interior:
     """An interior page: its children in order, and on a table the largest rowid below each but the last."""
 
     kind: int
-    children: tuple[int, ...]
-    keys: tuple[int, ...]  # empty for an index
+    children: Sequence[int]
+    keys: Sequence[int]  # empty for an index
 
     def child_of(self, rowid: int) -> int:
         """Return the position of the child below which a row is, in a table."""
         return bisect_left(self.keys, rowid)
+
+
+class IndexEntry(NamedTuple):
+    """An entry of an index: the columns before the rowid, as they are stored, and the rowid."""
+
+    key: bytes
+    rowid: int
 
 
 def page_kind(page: bytes, pgno: int) -> int:
@@ -68,8 +77,7 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
     if kind not in INTERIOR_KINDS:
         return None
     start = _HEADER_SIZE if pgno == 1 else 0
-    children: list[int] = []
-    keys: list[int] = []
+    children, keys = array("I"), array("q")  # 12 bytes a child, where numbers of their own would take 70
     try:
         for offset in _cell_offsets(page, start, kind):
             (child,) = _PAGE_NUMBER.unpack_from(page, offset)
@@ -77,33 +85,32 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
             if kind == INTERIOR_TABLE:
                 keys.append(_signed(_varint(page, offset + 4)[0]))
         (last,) = _PAGE_NUMBER.unpack_from(page, start + 8)
-    except (IndexError, ValueError, struct_error):
+    except (IndexError, ValueError, OverflowError, struct_error):
         return None
     children.append(last)
     if 0 in children or any(second < first for first, second in pairwise(keys)):
         return None
-    return Interior(kind, tuple(children), tuple(keys))
+    return Interior(kind, children, keys)
 
 
-def index_rowids(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
-    """Return the rowids that the entries of an index leaf point to, in their order.
+def index_entries(page: bytes, pgno: int, usable: int) -> tuple[IndexEntry, ...]:
+    """Return the entries of an index leaf in their order; those that end with no integer, or overflow, are left out.
 
-    They are the last column of each entry; entries that reach into overflow pages, or end with something else, as
-    those of a table WITHOUT ROWID may, are left out.
+    The rowid is the last column; the leaf of a table WITHOUT ROWID may look the same.
     """
     if page_kind(page, pgno) != LEAF_INDEX:
         return ()
-    rowids: list[int] = []
+    entries: list[IndexEntry] = []
     try:
         for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, LEAF_INDEX):
             size, at = _varint(page, offset)
             if size <= _largest_local(LEAF_INDEX, usable):
-                rowid = _last_integer(page, at, size)
-                if rowid is not None:
-                    rowids.append(rowid)
-    except (IndexError, ValueError, struct_error):
+                entry = _index_entry(page, at, size)
+                if entry is not None:
+                    entries.append(entry)
+    except (IndexError, ValueError, OverflowError, struct_error):
         return ()
-    return tuple(rowids)
+    return tuple(entries)
 
 
 def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
@@ -122,7 +129,7 @@ def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
             local = _local_size(kind, size, usable)
             if local < size and _PAGE_NUMBER.unpack_from(page, at + local)[0] == first:
                 return -(-(size - local) // (usable - 4))
-    except (IndexError, ValueError, struct_error):
+    except (IndexError, ValueError, OverflowError, struct_error):
         return 0
     return 0
 
@@ -144,7 +151,7 @@ def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
             root = _integer_column(page, at, 3, _local_size(LEAF_TABLE, size, usable))
             if root is not None and root > 1:
                 roots.append(root)
-    except (IndexError, ValueError, struct_error):
+    except (IndexError, ValueError, OverflowError, struct_error):
         return ()
     return tuple(roots)
 
@@ -188,14 +195,17 @@ def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def _last_integer(page: bytes, at: int, size: int) -> int | None:
-    """Return the last column of a record as a rowid, or None if it is no integer."""
+def _index_entry(page: bytes, at: int, size: int) -> IndexEntry | None:
+    """Return the entry that a record is, or None if its last column is no integer."""
     header_size, position = _varint(page, at)
-    end = at + header_size
-    serial = 0
+    end, serial, last = at + header_size, 0, position
     while position < end:
+        last = position
         serial, position = _varint(page, position)
-    return _integer(page, at + size, serial)
+    rowid = _integer(page, at + size, serial)
+    if rowid is None:
+        return None
+    return IndexEntry(page[at + 1 : last] + page[end : at + size - _INTEGER_SIZES[serial]], rowid)
 
 
 def _integer_column(page: bytes, at: int, column: int, local: int) -> int | None:

@@ -18,6 +18,7 @@ from replication.errors import LitestreamError, SnapshotGoneError, UnavailableEr
 from vfs.codes import read_error
 from vfs.page_one import COUNTER_OFFSET, PageOne
 from vfs.pragma import answer_pragma
+from vfs.readahead import Readahead
 from vfs.registry import SharedUse
 from vfs.view import View
 from vfs.waiter import Waiter
@@ -37,7 +38,7 @@ _NOTHING: _Front = {}
 class ReplicaFile:
     """A replica opened as the main file of a database, by one connection."""
 
-    def __init__(self, use: SharedUse, target: View | None) -> None:
+    def __init__(self, use: SharedUse, target: View | None, prefetch_size: int = 0) -> None:
         """Read from a shared replica, at `target` if that is a view, else at the newest TXID."""
         self.use = use
         self.replica = use.replica
@@ -50,6 +51,8 @@ class ReplicaFile:
         self._page_one = PageOne()
         self._patched_view: View | None = None
         self._patched = b""
+        self._readahead: Readahead | None = None
+        self.set_prefetch_size(prefetch_size)
         self._handle: int | None = None  # the sqlite3 pointer of the connection
         self._connection: ref[apsw.Connection] | None = None
         self.replica.add_pin(self)
@@ -91,6 +94,16 @@ class ReplicaFile:
 
         return self.replica.waiter(interrupted) if timeout_s is None else Waiter(timeout_s, interrupted)
 
+    @property
+    def prefetch_size(self) -> int:
+        """How many bytes may be fetched ahead and unused; 0 for none."""
+        return self._prefetch_size
+
+    def set_prefetch_size(self, size: int) -> None:
+        """Fetch so many bytes ahead at most from now on; 0 for none."""
+        self._prefetch_size = size
+        self._readahead = self.replica.readahead(size)
+
     def travel(self, target: View | None) -> None:
         """Read at a view from the next transaction on, or at the newest one again."""
         self.target = target
@@ -131,6 +144,8 @@ class ReplicaFile:
         self.pinned = view
         self._front = view.pages
         self._untouched = True
+        if self._readahead is not None:
+            self._readahead.begin()
 
     def xUnlock(self, level: int) -> None:  # noqa: N802
         """Let go of the view when the transaction ends."""
@@ -247,7 +262,13 @@ class ReplicaFile:
         return self._patched
 
     def _page(self, view: View, pgno: int) -> bytes:
-        return self.replica.read(view, pgno, self.waiter())
+        readahead = self._readahead
+        if readahead is None:
+            return self.replica.read(view, pgno, self.waiter())
+        readahead.before(view, pgno)
+        page = self.replica.read(view, pgno, self.waiter())
+        readahead.after(view, pgno, page)
+        return page
 
     def _refuse(self) -> NoReturn:
         error = UsageError("a replica opened through the litestream VFS is read-only: write to the primary")

@@ -13,7 +13,7 @@ from vfs.codes import open_error
 from vfs.file import ReplicaFile
 from vfs.names import READ_REPLICAS
 from vfs.read_replica import ReadReplica
-from vfs.uri import Options, parse_parameters
+from vfs.uri import Options, parse_parameters, prefetch_size
 
 URL_VARIABLE = "LITESTREAM_REPLICA_URL"
 
@@ -48,7 +48,7 @@ def _open(replica: ReadReplica, options: Options) -> ReplicaFile:
             target = use.traveller.at_txid(options.txid, use.replica.waiter())
         elif options.time is not None:
             target = use.traveller.at_text(options.time, use.replica.waiter())
-        return ReplicaFile(use, target)
+        return ReplicaFile(use, target, prefetch_size(options.prefetch))
     except BaseException:
         use.release()
         raise

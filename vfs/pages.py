@@ -13,11 +13,14 @@ from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from replication.ltx.page import decode_page
 from replication.position import format_txid, lock_pgno
+from vfs.ahead import FetchedAhead
+from vfs.btree import INTERIOR_KINDS, page_kind
 from vfs.cache import PageCache
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.index import Place
+from vfs.interiors import Interiors
 from vfs.load import LoadedFile, load_existing
 from vfs.repair import replacements
 from vfs.stats import Stats
@@ -45,6 +48,8 @@ class PageSource:
 
     def __init__(self, fetcher: Fetcher, cache: PageCache, stats: Stats, current: CurrentHistory) -> None:
         """Start with nothing moved."""
+        self.ahead = FetchedAhead(fetcher, cache, stats)
+        self.interiors = Interiors()
         self._fetcher = fetcher
         self._cache = cache
         self._stats = stats
@@ -73,7 +78,7 @@ class PageSource:
         else:
             self._stats.count("cache_misses")
             page = self._load(view, pgno, place, waiter)
-            self._cache.put(view, pgno, place, page)
+            self._keep(view, pgno, place, page)
         return page
 
     def keep_head(self, view: View, loaded: LoadedFile) -> None:
@@ -90,7 +95,12 @@ class PageSource:
                 page = decode_page(loaded.head[start:end], view.page_size, pgno)
             except LTXError:
                 return  # whoever asks for that page is told
-            self._cache.put(view, pgno, place, page)
+            self._keep(view, pgno, place, page)
+
+    def _keep(self, view: View, pgno: int, place: Place, page: bytes) -> None:
+        looks_interior = page_kind(page, pgno) in INTERIOR_KINDS
+        is_interior = looks_interior and self.interiors.learn(pgno, place, page) is not None
+        self._cache.put(view, pgno, place, page, is_interior=is_interior)
 
     def _load(self, view: View, pgno: int, place: Place, waiter: Waiter) -> bytes:
         with self._lock:
@@ -104,10 +114,13 @@ class PageSource:
 
     def _fetch(self, place: Place, pgno: int, page_size: int, waiter: Waiter) -> bytes:
         info, whole = place.file.info, place.file.data
+        frame: bytes | memoryview | None
         if whole is not None:
             frame = whole[place.start : place.end]
         else:
-            frame = self._fetcher.fetch(info, place.start, place.end, waiter)
+            frame = self.ahead.take(place, waiter)
+            if frame is None:
+                frame = self._fetcher.fetch(info, place.start, place.end, waiter)
         with naming_file(info):
             try:
                 return decode_page(frame, page_size, pgno)

@@ -17,7 +17,7 @@ from replication.position import format_txid, parse_txid
 from vfs.codes import pragma_error, with_code
 from vfs.duration import format_duration, parse_duration
 from vfs.stats_report import stats_report
-from vfs.uri import MAX_DURATION_S, MIN_POLL_INTERVAL_S
+from vfs.uri import DEFAULT_PREFETCH_SIZE, MAX_DURATION_S, MIN_POLL_INTERVAL_S, parse_prefetch, prefetch_size
 
 if TYPE_CHECKING:
     from vfs.file import ReplicaFile
@@ -150,6 +150,15 @@ def _set_poll_interval(file: "ReplicaFile", value: str) -> str:
     return _get_poll_interval(file)
 
 
+def _get_prefetch(file: "ReplicaFile") -> str:
+    return {0: "off", DEFAULT_PREFETCH_SIZE: "on"}.get(file.prefetch_size) or str(file.prefetch_size)
+
+
+def _set_prefetch(file: "ReplicaFile", value: str) -> str:
+    file.set_prefetch_size(prefetch_size(parse_prefetch(value)))
+    return _get_prefetch(file)
+
+
 def _get_stats(file: "ReplicaFile") -> str:
     return json.dumps(stats_report(file.replica))
 
@@ -175,6 +184,7 @@ _PRAGMAS: dict[str, _Pragma] = {
     "litestream_poll": _Pragma(_poll),
     "litestream_wait": _Pragma(None, _wait),
     "litestream_poll_interval": _Pragma(_get_poll_interval, _set_poll_interval),
+    "litestream_prefetch": _Pragma(_get_prefetch, _set_prefetch),
     "litestream_stats": _Pragma(_get_stats),
 }
-_LATER = frozenset({"litestream_prefetch", "litestream_hydration_progress", "litestream_hydration_file"})
+_LATER = frozenset({"litestream_hydration_progress", "litestream_hydration_file"})

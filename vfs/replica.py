@@ -28,6 +28,7 @@ from vfs.file_table import FileTable
 from vfs.follow import Follower
 from vfs.pages import PageSource
 from vfs.poller import Poller
+from vfs.readahead import Readahead
 from vfs.stats import Stats
 from vfs.uri import Options
 from vfs.view import View
@@ -175,6 +176,15 @@ class SharedReplica:
                 self._publish(composed)
                 self._last_poll = self.clock.monotonic()
 
+    def readahead(self, size: int) -> Readahead | None:
+        """Return what guesses for a connection, which may have so many bytes fetched ahead; None where that is no use.
+
+        Pages of a local replica are read as fast as they could be guessed.
+        """
+        if size < 1 or self.client.is_local:
+            return None
+        return Readahead.of(self._pages.interiors, self._pages.ahead, size)
+
     def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
         """Return a page of a view, as stored.
 
@@ -276,6 +286,7 @@ class SharedReplica:
     def _finish(self) -> None:
         """Let go of everything, once, when the poller has ended; not if only the program ends."""
         if self._closed and self._finishing.acquire(blocking=False):
+            self._pages.ahead.clear()
             self.fetcher.close(CLOSE_TIMEOUT_S)
             self.cache.clear()
             self.client.close()

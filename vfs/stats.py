@@ -16,6 +16,11 @@ class Stats:
     polls: int = 0
     poll_errors: int = 0
     repairs: int = 0
+    prefetched: int = 0  # pages
+    prefetch_used: int = 0  # pages
+    prefetch_wasted: int = 0  # pages that were dropped unused
+    prefetch_bytes: int = 0  # gaps between pages included
+    prefetch_bytes_used: int = 0
     # The garbage collector may close a file, which counts, in a thread that is counting.
     _lock: RLock = field(default_factory=RLock, repr=False)
 

@@ -22,9 +22,12 @@ DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_CACHE_SIZE = 10 * 2**20  # bytes
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_PREFETCH = True
+DEFAULT_PREFETCH_SIZE = 8 * 2**20  # bytes
 
 MIN_POLL_INTERVAL_S = 0.01
 MIN_TIMEOUT_S = 0.001
+MIN_PREFETCH_SIZE = 64 * 2**10  # bytes
+MAX_PREFETCH_SIZE = 2**30
 MAX_DURATION_S = 24 * 3600.0
 
 SQLITE_PARAMETERS = frozenset({"vfs", "mode", "cache", "modeof", "psow"})
@@ -40,7 +43,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Options:
     """How a read replica is opened, read and kept up to date.
 
-    `cache_size` is in bytes, negative for no page cache. `prefetch` may be a number of pages. `time` and `txid` say
+    `cache_size` is in bytes, negative for no page cache. `prefetch` may be a number of bytes. `time` and `txid` say
     where to stand still; without them the replica is followed.
     """
 
@@ -160,10 +163,27 @@ def _parse_text(text: str) -> str:
     return text
 
 
-def _parse_prefetch(text: str) -> bool:
-    if text.isdecimal() or _parse_bool(text):
-        _check_off(text.strip("0"))
-    return False
+def parse_prefetch(text: str) -> bool | int:
+    """Return what a text says of fetching ahead: on, off, or a size, as bytes or `16MiB`.
+
+    Raises:
+        UsageError: it says none of them.
+
+    """
+    if text.lower() in _TRUE | _FALSE:
+        return _parse_bool(text)
+    try:
+        size = parse_size(text)
+    except UsageError as error:
+        msg = f"expected on, off, or a size such as 16MiB, got {text!r}"
+        raise UsageError(msg) from error
+    check_prefetch(size)
+    return size
+
+
+def prefetch_size(prefetch: bool | int) -> int:  # noqa: FBT001 - the option itself
+    """Return how many bytes may be fetched ahead and unused, for a connection; 0 for none."""
+    return DEFAULT_PREFETCH_SIZE * prefetch if isinstance(prefetch, bool) else prefetch
 
 
 def _check_seconds(seconds: object, *, least: float) -> None:
@@ -194,9 +214,16 @@ def _check_size(size: object) -> None:
         raise UsageError(msg)
 
 
-def _check_prefetch(value: bool | int) -> None:  # noqa: FBT001 - the option itself
-    if not isinstance(value, bool):
-        raise _not_yet()
+def check_prefetch(value: object) -> None:
+    """Raise if this cannot be how much is fetched ahead.
+
+    Raises:
+        UsageError: it is neither a truth value nor a size in the bounds.
+
+    """
+    if not isinstance(value, int) or not (isinstance(value, bool) or MIN_PREFETCH_SIZE <= value <= MAX_PREFETCH_SIZE):
+        msg = f"expected on, off, or from {MIN_PREFETCH_SIZE} to {MAX_PREFETCH_SIZE} bytes to fetch ahead, got {value}"
+        raise UsageError(msg)
 
 
 def _not_yet() -> UsageError:
@@ -210,7 +237,7 @@ _PARSERS: dict[str, tuple[str, Callable[[str], object]]] = {
     "cache_size": ("cache_size", parse_size),
     "timeout": ("timeout_s", parse_duration),
     "max_staleness": ("max_staleness_s", parse_duration),
-    "prefetch": ("prefetch", _parse_prefetch),
+    "prefetch": ("prefetch", parse_prefetch),
     "cache_dir": ("cache_dir", _parse_text),
     "hydration_enabled": ("hydration_enabled", _parse_bool),
     "hydration_path": ("hydration_path", _parse_text),
@@ -224,7 +251,7 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "poll_interval_s": partial(_check_seconds, least=MIN_POLL_INTERVAL_S),
     "timeout_s": partial(_check_seconds, least=MIN_TIMEOUT_S),
     "max_staleness_s": partial(_check_seconds, least=MIN_TIMEOUT_S),
-    "prefetch": _check_prefetch,
+    "prefetch": check_prefetch,
     "cache_dir": _check_off,
     "hydration_enabled": _check_off,
     "hydration_path": _check_off,

@@ -87,9 +87,9 @@ def test_a_tables_keys_lead_to_the_leaf_that_has_the_row(database: Path) -> None
 
 def test_an_index_leaf_names_the_rows_in_its_order(database: Path) -> None:
     found = [
-        rowid
+        entry.rowid
         for pgno in leaves(database, roots(database)["item_name"])
-        for rowid in btree.index_rowids(page(database, pgno), pgno, PAGE_SIZE)
+        for entry in btree.index_entries(page(database, pgno), pgno, PAGE_SIZE)
     ]
     connection = apsw.Connection(str(database))
     expected = [row for (row,) in connection.execute("SELECT id FROM item ORDER BY name")]
@@ -120,6 +120,6 @@ def test_any_bytes_say_something_or_nothing(data: bytes, kind: int, pgno: int) -
     start = 100 if pgno == 1 else 0
     for broken in (data, data[:start] + bytes([kind]) + data[start:]):
         btree.parse_interior(broken, pgno)
-        btree.index_rowids(broken, pgno, 1024)
+        btree.index_entries(broken, pgno, 1024)
         btree.overflow_chain(broken, pgno, int.from_bytes(broken[5:9], "big") or 1, 1024)
         btree.schema_roots(broken, pgno, 1024)

@@ -393,7 +393,7 @@ SQL = {
     "to wait where time stands still": wrong_sql(
         lambda shop: shop.sql("PRAGMA litestream_txid = 2", "PRAGMA litestream_wait = 9"), "litestream_time is set"
     ),
-    "prefetch": wrong_sql(lambda shop: shop.sql("PRAGMA litestream_prefetch = 4"), "prefetch", "not supported yet"),
+    "prefetch": wrong_sql(lambda shop: shop.sql("PRAGMA litestream_prefetch = 4"), "from 65536", "got 4"),
     "hydration": wrong_sql(lambda shop: shop.sql("PRAGMA litestream_hydration_progress"), "not supported yet"),
     "exclusive locking": wrong_sql(lambda shop: shop.sql("PRAGMA locking_mode = EXCLUSIVE"), "EXCLUSIVE is refused"),
     "exclusive locking of a schema": wrong_sql(

@@ -21,7 +21,12 @@ LIMIT_S = 15.0
 
 BEGIN = """
 import os, signal, sys, time
-import apsw, litestream
+import apsw
+# SQLite counts its memory under a lock of its own, which a thread of the parent may hold at the fork.
+apsw.shutdown()
+apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
+apsw.initialize()
+import litestream
 
 url = sys.argv[1]
 URI = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
@@ -173,6 +178,7 @@ def locks():
     # Of the registries and of all that a replica shares; an event has its lock inside.
     shared = replica.open().replica
     parts = [shared, shared.cache, shared.fetcher, shared.fetcher._pool, shared._pages, shared._poller]
+    parts += [shared._pages.ahead, shared._pages.interiors]
     for owner in [READ_REPLICAS, SHARED_REPLICAS, replica, client._open_files, *parts]:
         for value in vars(owner).values():
             value = getattr(value, "_cond", value)

@@ -222,7 +222,7 @@ def test_counters_count(shop: Shop) -> None:
     assert stats["cache"]["size"] == 2 * 4096
     assert stats["cache"]["misses"] in {1, 2}, "of two pages, one may come with the first request"
     assert stats["cache"]["hits"] >= 2
-    assert stats["prefetch"] == {"prefetched": 0, "used": 0, "wasted": 0}
+    assert stats["prefetch"] == {"prefetched": 0, "used": 0, "wasted": 0, "bytes": 0, "bytes_used": 0}
     assert (stats["polls"], stats["poll_errors"], stats["last_error"]) == (0, 0, "")
     shop.insert()
     shop.replica.poll()

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from replication.errors import UsageError
 from replication.position import TXID
-from vfs.uri import DEFAULT_CACHE_SIZE, Options, build_uri, check_options, parse_parameters
+from vfs.uri import (
+    DEFAULT_CACHE_SIZE,
+    DEFAULT_PREFETCH_SIZE,
+    Options,
+    build_uri,
+    check_options,
+    parse_parameters,
+    prefetch_size,
+)
 
 DEFAULTS = Options()
 
@@ -64,15 +72,22 @@ def test_the_parameters_of_sqlite_pass() -> None:
 
 
 def test_parts_not_built_may_be_switched_off() -> None:
-    options = parse_parameters({"prefetch": "0", "hydration_enabled": "false"}, DEFAULTS)
-    assert (options.prefetch, options.hydration_enabled) == (False, False)
+    assert not parse_parameters({"hydration_enabled": "false"}, DEFAULTS).hydration_enabled
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("on", DEFAULT_PREFETCH_SIZE), ("1", DEFAULT_PREFETCH_SIZE), ("off", 0), ("0", 0), ("64KiB", 2**16)],
+)
+def test_prefetch_is_on_or_off_or_a_size(text: str, size: int) -> None:
+    assert prefetch_size(parse_parameters({"prefetch": text}, DEFAULTS).prefetch) == size
 
 
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"prefetch": "1"}, "prefetch=1: not supported yet"),
-        ({"prefetch": "16"}, "prefetch=16: not supported yet"),
+        ({"prefetch": "16"}, "from 65536 to 1073741824 bytes"),
+        ({"prefetch": "often"}, "expected on, off, or a size such as 16MiB, got 'often'"),
         ({"cache_dir": "cache"}, "cache_dir=cache: not supported yet"),
         ({"hydration_enabled": "true"}, "hydration_enabled=True: not supported yet"),
         ({"hydration_path": "copy.db"}, "hydration_path=copy.db: not supported yet"),

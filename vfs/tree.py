@@ -1,0 +1,131 @@
+"""Finding the way in b-trees of which only some pages are here: the leaf beside a leaf, the leaf that has a row.
+
+What is missing on the way is fetched ahead, and nothing is waited for: a way that ends early goes on another time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vfs.ahead import Budget, FetchedAhead
+from vfs.index import Place
+from vfs.interiors import MAX_DEPTH, Interiors, Node
+from vfs.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A child of an interior page; one before the first or behind the last is where a way along the children begins."""
+
+    node: Node
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The b-trees of a replica, for one connection."""
+
+    interiors: Interiors
+    ahead: FetchedAhead
+    budget: Budget
+
+    def spot(self, view: View, pgno: int) -> Spot | None:
+        """Return where a page hangs in its tree, or None if that is not known."""
+        parent = self.interiors.parent(view, pgno)
+        return None if parent is None else Spot(*parent)
+
+    def want(self, view: View, pgnos: Iterable[int]) -> int:
+        """Fetch pages ahead, the first ones first, and return how many of them are on their way or here."""
+        places: list[Place] = []
+        for pgno in pgnos:
+            place = view.find(pgno)
+            if place is None:
+                break
+            places.append(place)
+        return self.ahead.want(places, self.budget) if places else 0
+
+    def has(self, view: View, pgno: int) -> bool:
+        """Say whether a page is cached, or on its way."""
+        place = view.find(pgno)
+        return place is None or self.ahead.has(place)
+
+    def is_cached(self, view: View, pgno: int) -> bool:
+        """Say whether a page is in the page cache."""
+        place = view.find(pgno)
+        return place is not None and self.ahead.cache.holds(place)
+
+    def interior(self, view: View, pgno: int) -> Node | None:
+        """Return an interior page that is known, cached or has landed; else fetch it ahead."""
+        known = self.interiors.get(view, pgno)
+        if known is not None:
+            return known
+        place = view.find(pgno)
+        if place is None:
+            return None
+        page = self.ahead.peek_page(place, view.page_size, pgno)
+        if page is not None:
+            return self.interiors.learn(pgno, place, page)
+        self.ahead.want([place], self.budget)
+        return None
+
+    def leaves(self, view: View, spot: Spot, step: int, count: int) -> tuple[list[int], Spot]:
+        """Return up to so many leaves behind (`step` 1) or before (-1) one, and the spot of the last of them.
+
+        It ends early at an interior page that is not here yet.
+        """
+        found: list[int] = []
+        node, position = spot.node, spot.position
+        while len(found) < count:
+            children, missing = node.interior.children, count - len(found)
+            if step > 0:
+                part = children[position + 1 : position + 1 + missing]
+            else:
+                part = children[max(0, position - missing) : max(0, position)][::-1]
+            if part:
+                found.extend(part)
+                position += step * len(part)
+                continue
+            sibling = self.sibling(view, node, step)
+            if sibling is None:
+                break
+            node, position = sibling, -1 if step > 0 else len(sibling.interior.children)
+        return found, Spot(node, position)
+
+    def sibling(self, view: View, node: Node, step: int) -> Node | None:
+        """Return the interior page beside another one, or None if there is none, or it is not here yet."""
+        above, target = node, 0
+        height = 0
+        while target == 0:
+            parent = self.interiors.parent(view, above.pgno)
+            if parent is None or height == MAX_DEPTH:
+                return None
+            above, position = parent
+            if 0 <= position + step < len(above.interior.children):
+                target = above.interior.children[position + step]
+            else:
+                height += 1
+        for _ in range(height):
+            between = self.interior(view, target)
+            if between is None:
+                return None
+            target = between.interior.children[0 if step > 0 else -1]
+        found = self.interior(view, target)
+        if found is not None and found.above_leaves is None:
+            found.above_leaves = node.above_leaves  # all leaves are equally deep
+        return found
+
+    def top(self, view: View, node: Node) -> tuple[Node, int]:
+        """Return the uppermost page known above an interior page, and how many levels it lies above it."""
+        height = 0
+        while height < MAX_DEPTH and (parent := self.interiors.parent(view, node.pgno)) is not None:
+            node, height = parent[0], height + 1
+        return node, height
+
+    def leaf_of(self, view: View, top: Node, height: int, rowid: int) -> int | None:
+        """Return the leaf with a row, `height` + 1 levels below an interior page; None if the way is not here yet."""
+        node = top
+        for _ in range(height):
+            below = self.interior(view, node.interior.children[node.interior.child_of(rowid)])
+            if below is None or not below.interior.keys:
+                return None
+            node = below
+        return node.interior.children[node.interior.child_of(rowid)]
