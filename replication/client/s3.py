@@ -1,67 +1,39 @@
 """Replicas in S3 and its like: `<path>/<level as %04x>/<min>-<max>.ltx`.
 
-The header's time is metadata, which a listing does not show: it costs a HEAD for each file. The identity is the ETag.
-A file of more than one part is uploaded in parts and appears when the last is there.
-
 Source: litestream 0.5.17, s3/replica_client.go.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import ClassVar
 
-from replication.client.base import ReplicaClient
-from replication.client.reader import Chunk, open_range_reader, read_upload_head
+from replication.client.object_store import ObjectStoreClient, UploadSettings
+from replication.client.object_traits import Traits
 from replication.client.s3_config import S3Config
-from replication.client.s3_delete import S3Deleter
 from replication.client.s3_lease import S3LeaseStore
-from replication.client.s3_requests import TIMESTAMP_KEY, Upload, get_range, head_timestamp, is_listed, list_all
-from replication.client.s3_store import S3Bucket, S3RequestError
-from replication.client.s3_time import format_timestamp, parse_timestamp
-from replication.client.s3_v3 import S3V3Files
-from replication.client.v3 import V3Files
-from replication.clock import from_timestamp_ms
-from replication.errors import DeniedError, LitestreamError, LTXExistsError, LTXMissingError, UsageError
-from replication.levels import LEVELS, check_level
-from replication.ltx.file_info import FileInfo
-from replication.ltx.name import format_ltx_name, parse_ltx_name
-from replication.position import NO_TXID, TXID
-
-if TYPE_CHECKING:
-    from obstore import Attributes, PutResult
-
-CONTENT_TYPE = "application/octet-stream"
-HEADS_AT_ONCE = 16
-CHUNK_SIZE = 4 * 2**20  # bytes an open file asks for at a time
-READ_SIZE = 16 * 2**20  # bytes of one request at most, so that each ends within the timeout
+from replication.client.s3_store import S3Bucket
+from replication.client.s3_traits import S3_TRAITS
+from replication.errors import UsageError
 
 
-class S3ReplicaClient(ReplicaClient):
+class S3ReplicaClient(ObjectStoreClient):
     """A replica in a bucket of S3, or of a server that speaks S3."""
 
     type: ClassVar[str] = "s3"
-    accurate_list_times: ClassVar[bool] = False
+    traits: ClassVar[Traits] = S3_TRAITS
 
     def __init__(self, config: S3Config) -> None:
         """Take the settings; nothing is connected yet."""
-        if not config.path:
-            # obstore drops the leading slash of a prefix, so a listing would never find those keys.
-            msg = (
-                f"expected a path within the bucket, as in s3://{config.bucket}/path: without one the files' keys "
-                "begin with a slash, and such keys cannot be listed here"
-            )
-            raise UsageError(msg)
+        check_path("s3", config)
         self._config = config
-        self._bucket = S3Bucket(config)
-        self._has_conditions = True  # until the server says that it knows none
-        self._deleter = S3Deleter(self._bucket, one_by_one=config.require_content_md5 is True)
+        self._s3_bucket = S3Bucket(config)
+        super().__init__(
+            self._s3_bucket, config.path, s3_uploads(config), deletes_one_by_one=config.require_content_md5 is True
+        )
 
     def __repr__(self) -> str:
-        config, state = self._config, "open" if self._bucket.is_open else "idle"
+        config, bucket = self._config, self._s3_bucket
         endpoint = f" endpoint={config.endpoint}" if config.endpoint else ""
-        region = f" region={self._bucket.region}" if self._bucket.region else ""
+        region = f" region={bucket.region}" if bucket.region else ""
+        state = "open" if bucket.is_open else "idle"
         return f"<S3ReplicaClient s3://{config.bucket}/{config.path}{endpoint}{region} {state}>"
 
     @property
@@ -69,211 +41,31 @@ class S3ReplicaClient(ReplicaClient):
         """The settings."""
         return self._config
 
-    @property
-    def v3_files(self) -> V3Files:
-        """The files of Litestream 0.3 that lie there too."""
-        return S3V3Files(self._bucket, self._config.path, self._get, self._list_error)
-
     def lease_store(self) -> S3LeaseStore:
         """Return where the replica's lease is."""
         return S3LeaseStore(self._config)
 
-    def init(self) -> None:
-        """Find credentials; no request is sent."""
-        self._bucket.open()
 
-    def close(self) -> None:
-        """Let go of connections."""
-        self._bucket.close()
+def check_path(scheme: str, config: S3Config) -> None:
+    """Refuse a replica at the top of a bucket.
 
-    def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
-        """Yield the files of a level from `seek` on; one LIST for each 1,000 files."""
-        prefix = self._level_prefix(level)
-        infos = self._list(level, prefix, f"{prefix}/{seek:016x}" if seek > 0 else None)
-        infos = [info for info in infos if info.min_txid >= seek]
-        if use_metadata and infos:
-            infos = self._with_metadata(infos)
-        infos.sort(key=lambda info: (info.min_txid, info.max_txid))
-        return iter(infos)
+    Raises:
+        UsageError: there is no path.
 
-    def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
-        """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
-        key = self._key(info.level, info.min_txid, info.max_txid)
-        parts: list[bytes] = []
-        identity = info.identity
-        while end is None or start < end:
-            limit = start + READ_SIZE if end is None else min(end, start + READ_SIZE)
-            chunk = self._get(key, identity, start, limit)
-            parts.append(chunk.data)
-            if len(chunk.data) < limit - start:
-                break
-            start, identity = limit, chunk.identity
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
-        """Return a reader; its first answer pins the file's identity."""
-        key = self._key(level, min_txid, max_txid)
-        return open_range_reader(
-            lambda identity, start, end: self._get(key, identity, start, end),
-            offset=offset,
-            size=size,
-            chunk_size=CHUNK_SIZE,
+    """
+    if not config.path:
+        # obstore drops the leading slash of a prefix, so a listing would never find those keys.
+        msg = (
+            f"expected a path within the bucket, as in {scheme}://{config.bucket}/path: without one the files' keys "
+            "begin with a slash, and such keys cannot be listed here"
         )
-
-    def write_ltx_file(
-        self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False
-    ) -> FileInfo:
-        """Store a file; large ones in parts, for which no condition can be given."""
-        key = self._key(level, min_txid, max_txid)
-        config = self._config
-        head = read_upload_head(reader)
-        created_at = from_timestamp_ms(head.timestamp_ms)
-        attributes = {TIMESTAMP_KEY: format_timestamp(created_at), "Content-Type": CONTENT_TYPE}
-        if config.storage_class:
-            attributes["Storage-Class"] = config.storage_class
-        upload = Upload(head.data, reader, config.part_size)
-        put = partial(self._put, key, upload, attributes)
-        if if_absent:
-            result = self._put_if_absent(put, key) if upload.is_small else None
-            if result is None:
-                self._check_absent(level, min_txid, max_txid)
-                result = put()
-        else:
-            result = put()
-        return FileInfo(
-            level=level,
-            min_txid=min_txid,
-            max_txid=max_txid,
-            size=upload.size,
-            created_at=created_at,
-            identity=result["e_tag"] or "",
-        )
-
-    def delete_ltx_files(self, infos: Iterable[FileInfo]) -> None:
-        """Delete files, 1,000 with a request where the server can."""
-        self._deleter.delete([self._key(info.level, info.min_txid, info.max_txid) for info in infos])
-
-    def delete_all(self) -> None:
-        """Delete the LTX files of all levels, and nothing else under the path."""
-        for level in LEVELS:
-            self.delete_ltx_files(self._list(level, self._level_prefix(level), None))
-
-    def _put(
-        self, key: str, upload: Upload, attributes: "Attributes", mode: Literal["create", "overwrite"] = "overwrite"
-    ) -> "PutResult":
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
-        try:
-            return self._bucket.call(
-                "write" if upload.is_small else "parts",
-                obstore.put,
-                key,
-                upload.start if upload.is_small else upload,
-                attributes=attributes,
-                use_multipart=not upload.is_small,
-                chunk_size=self._config.part_size,
-                max_concurrency=self._config.concurrency,
-                mode=mode,
-            )
-        except S3RequestError as error:
-            if mode == "create":
-                raise
-            raise self._bucket.error(error.failure, f"PUT {key}", "s3:PutObject") from None
-
-    def _put_if_absent(self, put: "Callable[..., PutResult]", key: str) -> "PutResult | None":
-        """Upload a small file, or return None if the server knows no such condition."""
-        if not self._has_conditions:
-            return None
-        try:
-            return put(mode="create")
-        except S3RequestError as error:
-            failure = error.failure
-            if failure.is_taken:
-                raise _exists(key) from None
-            if not failure.is_not_implemented:
-                raise self._bucket.error(failure, f"PUT {key}", "s3:PutObject") from None
-            self._has_conditions = False
-            return None
-
-    def _check_absent(self, level: int, min_txid: TXID, max_txid: TXID) -> None:
-        for info in self.ltx_files(level, min_txid):
-            if (info.min_txid, info.max_txid) == (min_txid, max_txid):
-                raise _exists(self._key(level, min_txid, max_txid))
-
-    def _level_prefix(self, level: int) -> str:
-        return f"{self._config.path}/{check_level(level):04x}"
-
-    def _key(self, level: int, min_txid: TXID, max_txid: TXID) -> str:
-        return f"{self._level_prefix(level)}/{format_ltx_name(min_txid, max_txid)}"
-
-    def _list(self, level: int, prefix: str, offset: str | None) -> list[FileInfo]:
-        """Return the files under a prefix; objects with other names are passed over."""
-        try:
-            metas = self._bucket.call("read", list_all, prefix, offset)
-        except S3RequestError as error:
-            raise self._list_error(error, prefix) from None
-        infos: list[FileInfo] = []
-        for meta in metas:
-            name = parse_ltx_name(meta["path"].removeprefix(f"{prefix}/"))
-            if name is not None:
-                infos.append(
-                    FileInfo(
-                        level=level,
-                        min_txid=name.min_txid,
-                        max_txid=name.max_txid,
-                        size=meta["size"],
-                        created_at=meta["last_modified"],
-                        identity=meta["e_tag"] or "",
-                    )
-                )
-        return infos
-
-    def _list_error(self, error: S3RequestError, prefix: str) -> LitestreamError:
-        if error.failure.is_missing:  # a listing finds nothing, it does not miss anything: this is no S3
-            return UsageError(f"LIST {prefix}: the server at {self._config.endpoint or 'AWS'} does not speak S3 (404)")
-        return self._bucket.error(error.failure, f"LIST {prefix}", f"s3:ListBucket on {self._config.bucket}")
-
-    def _with_metadata(self, infos: list[FileInfo]) -> list[FileInfo]:
-        """Return the files with their headers' times; those gone meanwhile are left out."""
-        with ThreadPoolExecutor(HEADS_AT_ONCE, "litestream-s3-head") as pool:
-            return [info for info in pool.map(self._dated, infos) if info is not None]
-
-    def _dated(self, info: FileInfo) -> FileInfo | None:
-        key = self._key(info.level, info.min_txid, info.max_txid)
-        try:
-            found = parse_timestamp(self._bucket.call("read", head_timestamp, key))
-        except S3RequestError as error:
-            if error.failure.is_missing:
-                return None
-            raise self._read_error(error, f"HEAD {key}", key) from None
-        return info if found is None else replace(info, created_at=found)
-
-    def _get(self, key: str, identity: str, start: int, end: int) -> Chunk:
-        """Return a range, cut short at the end of the file; nothing when it begins past it."""
-        try:
-            return self._bucket.call("read", get_range, key, identity, start, end)
-        except S3RequestError as error:
-            if error.failure.range_is_past_the_end:
-                return Chunk(b"", identity)
-            raise self._read_error(error, f"GET {key}", key) from None
-
-    def _read_error(self, error: S3RequestError, what: str, key: str) -> LitestreamError:
-        """Return the error of a GET; a 403 can also mean that the object is missing, so ask once.
-
-        S3 says 403 instead of 404 to those who may not list. Who may list, and is told 403, may not read.
-        """
-        mapped = self._bucket.error(error.failure, what, "s3:GetObject")
-        if not (error.failure.is_forbidden and isinstance(mapped, DeniedError)):
-            return mapped
-        try:
-            is_there = self._bucket.call("read", is_listed, key)
-        except S3RequestError as second:
-            if second.failure.is_forbidden:
-                msg = f"{mapped}, and s3:ListBucket to tell a missing object from a forbidden one"
-                return DeniedError(msg)
-            return mapped
-        return mapped if is_there else LTXMissingError(f"{what}: no such object")
+        raise UsageError(msg)
 
 
-def _exists(key: str) -> LTXExistsError:
-    return LTXExistsError(f"PUT {key}: the object is there already")
+def s3_uploads(config: S3Config) -> UploadSettings:
+    """Return how files are uploaded."""
+    return UploadSettings(
+        part_size=config.part_size,
+        concurrency=config.concurrency,
+        attributes={"Storage-Class": config.storage_class} if config.storage_class else {},
+    )

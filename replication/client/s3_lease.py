@@ -1,47 +1,14 @@
-"""The lease of a replica in a bucket, which checks the condition of a write itself."""
+"""The lease of a replica in a bucket of S3."""
 
+from replication.client.object_lease import ObjectLeaseStore
 from replication.client.s3_config import S3Config
-from replication.client.s3_store import S3Bucket, S3RequestError
-from replication.lease import LEASE_NAME, StoredLease
+from replication.client.s3_store import S3Bucket
+from replication.client.s3_traits import S3_TRAITS
 
 
-class S3LeaseStore:
-    """A lease in a bucket."""
+class S3LeaseStore(ObjectLeaseStore):
+    """A lease in a bucket of S3."""
 
     def __init__(self, config: S3Config) -> None:
         """Take the settings; nothing is connected yet."""
-        self._bucket = S3Bucket(config)
-        self._key = f"{config.path}/{LEASE_NAME}"
-
-    def read(self) -> StoredLease | None:
-        """Return the lease, or None if there is none."""
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
-        try:
-            result = self._bucket.call("read", obstore.get, self._key)
-            return StoredLease(bytes(result.bytes()), result.meta["e_tag"] or "")
-        except S3RequestError as error:
-            if error.failure.is_missing:
-                return None
-            raise self._bucket.error(error.failure, f"GET {self._key}", "s3:GetObject") from None
-
-    def create(self, data: bytes) -> str | None:
-        """Store a lease if there is none."""
-        return self._put(data, None)
-
-    def replace(self, data: bytes, etag: str) -> str | None:
-        """Replace the lease that has this etag."""
-        return self._put(data, etag)
-
-    def _put(self, data: bytes, etag: str | None) -> str | None:
-        import obstore  # noqa: PLC0415 - native, loaded at first use
-
-        mode = "create" if etag is None else {"e_tag": etag}
-        try:
-            result = self._bucket.call("write", obstore.put, self._key, data, mode=mode, use_multipart=False)
-        except S3RequestError as error:
-            failure = error.failure
-            if failure.is_taken or failure.is_missing:
-                return None
-            raise self._bucket.error(failure, f"PUT {self._key}", "s3:PutObject") from None
-        return result["e_tag"] or ""
+        super().__init__(S3Bucket(config), f"{config.path}/", S3_TRAITS.permissions)

@@ -1,15 +1,18 @@
-"""Deleting objects of a bucket: 1,000 with a request where the server can, else one by one."""
+"""Deleting objects of a bucket: many with a request where the server can, else one by one."""
 
-from replication.client.s3_store import S3Bucket, S3RequestError
+from typing import Any
+
+from replication.client.object_bucket import Bucket, RequestError
 from replication.errors import LitestreamError
 
 
-class S3Deleter:
+class ObjectDeleter:
     """Deletes objects; once a server has refused to delete many at once, it is not asked to again."""
 
-    def __init__(self, bucket: S3Bucket, *, one_by_one: bool) -> None:
+    def __init__(self, bucket: Bucket[Any], *, permission: str, one_by_one: bool) -> None:
         """Take the bucket; `one_by_one` says what is known of its server."""
         self._bucket = bucket
+        self._permission = permission
         self._one_by_one = one_by_one
 
     def delete(self, keys: list[str]) -> None:
@@ -25,7 +28,7 @@ class S3Deleter:
             return
         try:
             self._bucket.call("single" if self._one_by_one else "read", obstore.delete, keys)
-        except S3RequestError as error:
+        except RequestError as error:
             if not self._one_by_one and error.failure.refuses_bulk_delete:
                 self._one_by_one = True
             elif not error.failure.is_missing:
@@ -39,10 +42,10 @@ class S3Deleter:
         for key in keys:
             try:
                 self._bucket.call("single", obstore.delete, key)
-            except S3RequestError as error:
+            except RequestError as error:
                 if not error.failure.is_missing:
                     raise self._error(error, [key]) from None
 
-    def _error(self, error: S3RequestError, keys: list[str]) -> LitestreamError:
+    def _error(self, error: RequestError, keys: list[str]) -> LitestreamError:
         what = f"DELETE {keys[0]}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
-        return self._bucket.error(error.failure, what, "s3:DeleteObject")
+        return self._bucket.error(error.failure, what, self._permission)

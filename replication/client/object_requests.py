@@ -1,4 +1,4 @@
-"""The requests of an S3 replica as functions of an obstore store, and the source of an upload."""
+"""The requests of a replica in a bucket as functions of an obstore store, and the source of an upload."""
 
 import os
 from collections.abc import Iterator
@@ -9,21 +9,20 @@ from replication.errors import UnavailableError
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import S3Store
+    from obstore.store import ObjectStore
 
-TIMESTAMP_KEY = "litestream-timestamp"
 _PAGE = 1000  # keys of a LIST
 _COPY_SIZE = 2**20  # bytes
 
 
-def list_all(store: "S3Store", prefix: str, offset: str | None) -> "list[ObjectMeta]":
+def list_all(store: "ObjectStore", prefix: str, offset: str | None) -> "list[ObjectMeta]":
     """Return the objects under a prefix, those after `offset` only."""
     import obstore  # noqa: PLC0415 - native, loaded at first use
 
     return list(obstore.list(store, prefix, offset=offset, chunk_size=_PAGE).collect())
 
 
-def is_listed(store: "S3Store", key: str) -> bool:
+def is_listed(store: "ObjectStore", key: str) -> bool:
     """Say whether a listing, of one request, has a key."""
     import obstore  # noqa: PLC0415 - native, loaded at first use
 
@@ -31,7 +30,7 @@ def is_listed(store: "S3Store", key: str) -> bool:
     return any(meta["path"] == key for meta in page)
 
 
-def get_range(store: "S3Store", key: str, identity: str, start: int, end: int) -> Chunk:
+def get_range(store: "ObjectStore", key: str, identity: str, start: int, end: int) -> Chunk:
     """Return bytes of an object, and its ETag; only if it has that ETag, when one is given."""
     import obstore  # noqa: PLC0415 - native, loaded at first use
 
@@ -44,15 +43,24 @@ def get_range(store: "S3Store", key: str, identity: str, start: int, end: int) -
     if len(data) != last - first:
         msg = f"GET {key}: expected {last - first} bytes from {first} on, got {len(data)}"
         raise UnavailableError(msg)
-    return Chunk(data, result.meta["e_tag"] or "")
+    return Chunk(data, identity_of(result.meta["e_tag"]))
 
 
-def head_timestamp(store: "S3Store", key: str) -> str:
-    """Return the time in an object's metadata, empty if there is none."""
+def identity_of(e_tag: str | None) -> str:
+    """Return an ETag as identity: Azure quotes it everywhere but in listings.
+
+    >>> identity_of('0x8D'), identity_of('"0x8D"'), identity_of(None)
+    ('"0x8D"', '"0x8D"', '')
+    """
+    return f'"{e_tag}"' if e_tag and '"' not in e_tag else e_tag or ""
+
+
+def head_metadata(store: "ObjectStore", key: str, name: str) -> str:
+    """Return what an object's metadata has under a name, empty if nothing."""
     import obstore  # noqa: PLC0415 - native, loaded at first use
 
     attributes = obstore.get(store, key, options={"head": True}).attributes
-    return attributes.get(TIMESTAMP_KEY, "")
+    return attributes.get(name, "")
 
 
 class Upload:
