@@ -18,7 +18,7 @@ help:
 	@echo "make bench    reading and replicating, beside SQLite, the Litestream extension and its program (some minutes)"
 	@echo "make soak     readers of a replica under load, 20 minutes"
 	@echo "make crash    a replicator that is ended again and again beside a busy writer, an hour"
-	@echo "make servers  what the tests need beside Python packages"
+	@echo "make servers  install what the tests need beside Python packages: azurite by npm, others by apt-get"
 	@echo "make clean    remove .venv and what tools left behind"
 
 $(READY)/venv:
@@ -68,8 +68,8 @@ crash: $(READY)/test
 	$(BIN)/python -m tests.support.crash
 
 servers:
-	@echo "Nothing to set up: the servers that the tests talk to are Python packages, which make test installs."
+	.ci/servers
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from replication.checkpoint import (
     CHECKPOINT_MODE_RESTART,
     CHECKPOINT_MODE_TRUNCATE,
 )
+from replication.client.azure import AzureReplicaClient
 from replication.client.base import ReplicaClient
 from replication.client.endpoints import (
     is_backblaze_endpoint,
@@ -27,6 +28,7 @@ from replication.client.fetch import (
 )
 from replication.client.file import FileReplicaClient
 from replication.client.memory import MemoryReplicaClient
+from replication.client.oss import OSSReplicaClient
 from replication.client.s3 import S3ReplicaClient
 from replication.client.url import register_replica_client, replica_client
 from replication.client.url_parse import (
@@ -140,6 +142,7 @@ __all__ = [
     "WAL_FRAME_HEADER_SIZE",
     "WAL_HEADER_CHECKSUM_OFFSET",
     "WAL_HEADER_SIZE",
+    "AzureReplicaClient",
     "ChecksumMismatchError",
     "CompactionLevel",
     "CompactionLevels",
@@ -162,6 +165,7 @@ __all__ = [
     "MemoryReplicaClient",
     "NoCompactionError",
     "NoSnapshotsError",
+    "OSSReplicaClient",
     "Pos",
     "PositionError",
     "PrevFrameMismatchError",

@@ -46,18 +46,33 @@ _S3: Mapping[str, Callable[[Section, str], object]] = {
     "sse-customer-key-path": Section.text,
     "sse-kms-key-id": Section.text,
 }
+_ABS: Mapping[str, Callable[[Section, str], object]] = {
+    "account-name": Section.text,
+    "account-key": Section.text,
+    "sas-token": Section.text,
+    "endpoint": Section.text,
+}
+_OSS: Mapping[str, Callable[[Section, str], object]] = {
+    "access-key-id": Section.text,
+    "secret-access-key": Section.text,
+    "region": Section.text,
+    "endpoint": Section.text,
+    "part-size": Section.size,
+    "concurrency": Section.whole,
+}
+_READERS: Mapping[str, Mapping[str, Callable[[Section, str], object]]] = {"abs": _ABS, "oss": _OSS, "s3": _S3}
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "s3": (*_S3, "bucket", "sign-accept-encoding"),
     "gs": ("bucket",),
-    "abs": ("account-name", "account-key", "sas-token", "endpoint", "bucket"),
+    "abs": (*_ABS, "bucket"),
     "sftp": ("host", "user", "password", "key-path", "concurrent-writes", "host-key"),
     "webdav": ("webdav-url", "webdav-username", "webdav-password"),
     "nats": (
         "bucket", "jwt", "seed", "creds", "nkey", "username", "password", "token", "tls", "root-cas", "client-cert",
         "client-key", "max-reconnects", "reconnect-wait", "timeout",
     ),
-    "oss": ("access-key-id", "secret-access-key", "region", "endpoint", "bucket", "part-size", "concurrency"),
+    "oss": (*_OSS, "bucket"),
 }  # fmt: skip
 
 SETTINGS = frozenset({*_COMMON, *(name for names in _BY_TYPE.values() for name in names)})
@@ -163,7 +178,7 @@ def read_replica(section: Section, defaults: Section, warn: Warn) -> ReplicaConf
         type=replica_type,
         where=section.where(),
         url=_url(section, defaults, replica_type),
-        options=_s3_options(section, defaults) if replica_type == "s3" else {},
+        options=_options(section, defaults, replica_type),
         sync_interval_s=_holder(section, defaults, interval_key).duration(interval_key, above_s=0.0),
     )
 
@@ -207,13 +222,14 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
             section.fail("expected the path of a file replica, or its url")
         return ReplicaURL("file", path=str(expand_path(path)))
     bucket = _holder(section, defaults, "bucket").text("bucket")
-    if replica_type == "s3":
-        if not bucket:
-            section.fail("expected the bucket of an s3 replica, or its url")
-        if path != clean_replica_url_path(path):
-            # The real program keeps such slashes in the names of the objects, where no client of ours finds them.
-            expected = "a path such as app/db, without slashes at its ends or doubled ones"
-            section.fail(f"expected {expected}, got {path!r}", "path")
+    if replica_type in {"abs", "oss", "s3"} and not bucket:
+        section.fail(f"expected the bucket of an {replica_type} replica, or its url")
+    if replica_type == "abs":
+        path = clean_replica_url_path(path)
+    if replica_type in {"oss", "s3"} and path != clean_replica_url_path(path):
+        # The real program keeps such slashes in the names of the objects, where no client of ours finds them.
+        expected = "a path such as app/db, without slashes at its ends or doubled ones"
+        section.fail(f"expected {expected}, got {path!r}", "path")
     return ReplicaURL(replica_type, host=bucket, path=path)
 
 
@@ -228,9 +244,10 @@ def _given_url(section: Section) -> ReplicaURL:
     return replace(url, path=str(expand_path(url.path))) if url.scheme == "file" else url
 
 
-def _s3_options(section: Section, defaults: Section) -> dict[str, object]:
+def _options(section: Section, defaults: Section, replica_type: str) -> dict[str, object]:
+    """Return what the type's settings say, under the names of the client's options."""
     options: dict[str, object] = {}
-    for key, read in _S3.items():
+    for key, read in _READERS.get(replica_type, {}).items():
         value = read(_holder(section, defaults, key), key)
         if value is not None and value != "":
             options[key.replace("-", "_")] = value

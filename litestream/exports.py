@@ -10,6 +10,7 @@ MODULES = {
         "CHECKPOINT_MODE_RESTART",
         "CHECKPOINT_MODE_TRUNCATE",
     ),
+    "replication.client.azure": ("AzureReplicaClient",),
     "replication.client.base": ("ReplicaClient",),
     "replication.client.endpoints": (
         "is_backblaze_endpoint",
@@ -29,6 +30,7 @@ MODULES = {
     ),
     "replication.client.file": ("FileReplicaClient",),
     "replication.client.memory": ("MemoryReplicaClient",),
+    "replication.client.oss": ("OSSReplicaClient",),
     "replication.client.s3": ("S3ReplicaClient",),
     "replication.client.url": ("register_replica_client", "replica_client"),
     "replication.client.url_parse": (

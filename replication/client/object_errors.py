@@ -22,6 +22,7 @@ _STATUS = re.compile(r"status code: ([0-9]{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]+)</Code>")
 _NETWORK = re.compile(r"kind: (Timeout|Connect|Interrupted|Decode|Request|Unknown)")
 _DELETED = re.compile(r"Bulk delete request failed for key .*\(code: (?:([0-9]{3})|([A-Za-z0-9.]+))\)")
+_PAST_THE_END = "Wanted range starting at"  # obstore's own words where a server answers with nothing instead of 416
 _TOKEN_REQUEST = "Error performing token request"  # noqa: S105 - words of obstore
 _MACHINE_IDENTITY = "//169.254.169.254/"  # where a machine in a cloud asks who it is; elsewhere nobody answers
 
@@ -196,6 +197,8 @@ def _status_of(error: BaseException) -> int:
     """Return the status that a kind of error stands for where its text has none."""
     if isinstance(error, FileNotFoundError):
         return _NOT_FOUND
+    if _PAST_THE_END in str(error):
+        return _RANGE
     return _FORBIDDEN if type(error).__name__ == "PermissionDeniedError" else 0
 
 

@@ -14,7 +14,7 @@ from replication.errors import UsageError
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
 """Makes a client of a URL's parts and the caller's options, or raises UsageError."""
 
-_NOT_YET = ("abs", "gs", "http", "https", "nats", "oss", "sftp", "webdav", "webdavs")
+_NOT_YET = ("gs", "http", "https", "nats", "sftp", "webdav", "webdavs")
 
 _lock = threading.Lock()
 _factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
@@ -93,5 +93,25 @@ def _s3_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
     return RetryingClient(S3ReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
 
 
+def _azure_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.azure import AzureReplicaClient  # noqa: PLC0415
+    from replication.client.azure_config import azure_config  # noqa: PLC0415
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+
+    config = azure_config(url, options, os.environ)
+    return RetryingClient(AzureReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
+def _oss_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.oss import OSSReplicaClient  # noqa: PLC0415
+    from replication.client.oss_config import oss_config  # noqa: PLC0415
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+
+    config = oss_config(url, options, os.environ)
+    return RetryingClient(OSSReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
+register_replica_client("abs", _azure_client)
 register_replica_client("file", _file_client)
+register_replica_client("oss", _oss_client)
 register_replica_client("s3", _s3_client)

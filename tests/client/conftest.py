@@ -7,8 +7,10 @@ import pytest
 
 from replication.client.url import replica_client
 from tests.client.places import Place
-from tests.support.litestream_program import FileReplica, S3Replica
-from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server
+from tests.support import azure_server as azure
+from tests.support.azure_server import AzureServer
+from tests.support.litestream_program import ConfiguredReplica, FileReplica, S3Replica
+from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,40 @@ def s3_place(s3_server: S3Server, tmp_path: Path) -> Place:
         secret_access_key=SECRET_ACCESS_KEY,
     )
     return Place(replica, replica_client(s3_server.url(path)), program_knows_times=False)
+
+
+@pytest.fixture(scope="session")
+def abs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """The server; blobs of earlier tests stay, so take a path of your own."""
+    with AzureServer(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture
+def abs_place(abs_server: AzureServer, tmp_path: Path) -> Place:
+    path = f"interop/{tmp_path.name}"
+    settings = {
+        "type": "abs",
+        "account-name": azure.ACCOUNT,
+        "account-key": azure.ACCOUNT_KEY,
+        "endpoint": abs_server.endpoint,
+        "bucket": azure.DEFAULT_CONTAINER,
+        "path": path,
+    }
+    return Place(ConfiguredReplica(settings=settings), replica_client(abs_server.url(path)))
+
+
+@pytest.fixture
+def oss_place(s3_server: S3Server, tmp_path: Path) -> Place:
+    path = f"interop/{tmp_path.name}"
+    settings = {
+        "type": "oss",
+        "access-key-id": ACCESS_KEY_ID,
+        "secret-access-key": SECRET_ACCESS_KEY,
+        "endpoint": s3_server.endpoint,
+        "bucket": DEFAULT_BUCKET,
+        "path": path,
+    }
+    return Place(
+        ConfiguredReplica(settings=settings), replica_client(oss_url(s3_server, path)), program_knows_times=False
+    )

@@ -19,8 +19,9 @@ from replication.ltx.file_info import FileInfo
 from replication.position import TXID
 from tests.client.ltx_bytes import ltx_bytes, names, write
 from tests.support import faulty_proxy
+from tests.support.azure_server import AzureServer
 from tests.support.faulty_proxy import Fault, FaultyProxy
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import S3Server, oss_url
 
 TIMEOUT_S = 8.0
 IMPATIENT_S = 2.0
@@ -44,12 +45,23 @@ def _s3_client(server: S3Server, port: int, path: str, timeout_s: float) -> Repl
     return replica_client(server.url(path).replace(f":{server.port}", f":{port}"), timeout_s=timeout_s)
 
 
-CLIENTS: dict[str, Callable[..., ReplicaClient]] = {"s3": _s3_client}
+def _abs_client(server: AzureServer, port: int, path: str, timeout_s: float) -> ReplicaClient:
+    return replica_client(server.url(path, port=port), timeout_s=timeout_s)
+
+
+def _oss_client(server: S3Server, port: int, path: str, timeout_s: float) -> ReplicaClient:
+    return replica_client(oss_url(server, f"oss/{path}", port=port), timeout_s=timeout_s)
+
+
+CLIENTS: dict[str, Callable[..., ReplicaClient]] = {"abs": _abs_client, "oss": _oss_client, "s3": _s3_client}
+SERVERS = {"oss": "s3_process", "s3": "s3_process"}  # the fixtures that are not called NAME_server
 
 
 @pytest.fixture(scope="module", params=CLIENTS)
 def filled(request: pytest.FixtureRequest) -> Iterator[Store]:
-    server = request.getfixturevalue({"s3": "s3_process"}.get(request.param, f"{request.param}_server"))
+    server = request.getfixturevalue(
+        {"oss": "s3_process", "s3": "s3_process"}.get(request.param, f"{request.param}_server")
+    )
     with FaultyProxy(server.port) as proxy:
         make = CLIENTS[request.param]
         direct = make(server, server.port, "faults", TIMEOUT_S)

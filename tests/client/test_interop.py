@@ -18,7 +18,7 @@ from tests.support.litestream_program import LitestreamProgram, ltx, restore
 
 pytestmark = pytest.mark.interop
 
-PLACES = ("file", "s3")
+PLACES = ("abs", "file", "oss", "s3")
 
 
 @pytest.fixture(params=PLACES)

@@ -191,6 +191,12 @@ class S3Server:
             connection.close()
 
 
+def oss_url(server: S3Server, path: str, *, port: int | None = None) -> str:
+    """Return a replica URL for a client of OSS; a proxy may listen at another port."""
+    user = f"{ACCESS_KEY_ID}:{quote(SECRET_ACCESS_KEY, safe='')}"
+    return f"oss://{user}@{DEFAULT_BUCKET}/{path}?endpoint=http://127.0.0.1:{port or server.port}"
+
+
 def count_by_kind(requests: Iterable[S3Request]) -> Counter[str]:
     """Return how many requests there were of each kind."""
     return Counter(request.kind for request in requests)

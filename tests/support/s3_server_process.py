@@ -23,6 +23,8 @@ from cheroot import wsgi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
 
+from tests.support.oss_dialect import OSSDialect
+
 THREADS = 48
 HANG_S = 120.0
 ACCOUNT = "123456789012"  # moto's own
@@ -224,7 +226,7 @@ class _QuietServer(wsgi.Server):
 
 def main() -> None:
     """Serve until the standard input ends."""
-    application = Middleware(DomainDispatcherApplication(create_backend_app))
+    application = Middleware(OSSDialect(DomainDispatcherApplication(create_backend_app)))
     server = _QuietServer(("127.0.0.1", 0), application, numthreads=THREADS, request_queue_size=256)
     server.prepare()
     print(server.bind_addr[1], flush=True)  # noqa: T201
