@@ -33,6 +33,7 @@ AZURE_CODES = Codes(
     throttled=frozenset({"ServerBusy", "TooManyRequests"}),
     # InvalidBlockList: another upload of that name was committed meanwhile, which drops the blocks of this one.
     passing=frozenset({"OperationTimedOut", "InternalError", "InvalidBlockList", "ContainerBeingDeleted"}),
+    taken=frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}),
     no_bulk_delete=frozenset({"FeatureNotYetSupportedForHierarchicalNamespaceAccounts", "UnsupportedHttpVerb"}),
     sign_in_hint=(
         "give an account key or a SAS token, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, "

@@ -48,8 +48,9 @@ _NOT_IMPLEMENTED = 501
 class Codes:
     """The error codes of one kind of store.
 
-    `wrong_keys` says in words what is wrong with the credentials; `passing` are those that time may heal. `region`
-    finds the region that an answer with one of the codes `wrong_region` names.
+    `wrong_keys` says in words what is wrong with the credentials; `passing` are those that time may heal; `taken` are
+    those of a condition that failed, None where the status says enough. `region` finds the region that an answer with
+    one of the codes `wrong_region` names.
     """
 
     bucket_word: str = "bucket"
@@ -57,6 +58,7 @@ class Codes:
     wrong_keys: Mapping[str, str]
     throttled: frozenset[str]
     passing: frozenset[str]
+    taken: frozenset[str] | None = None
     wrong_region: frozenset[str] = frozenset()
     region: re.Pattern[str] = re.compile(r"<Region>([a-z0-9-]+)</Region>")
     no_bulk_delete: frozenset[str] = frozenset()
@@ -93,7 +95,7 @@ class Failure:
     @property
     def is_taken(self) -> bool:
         """Whether an object was not written because there is one of that name, or another is just being written."""
-        return self.precondition or self.status in _CONDITION_FAILED
+        return self.precondition or (self.status in _CONDITION_FAILED and _is_condition(self.codes, self.code))
 
     @property
     def is_not_implemented(self) -> bool:
@@ -131,7 +133,7 @@ def read_failure(error: BaseException, codes: Codes) -> Failure:
         code=code,
         network=network,
         region=region,
-        precondition=name in _PRECONDITION,
+        precondition=name in _PRECONDITION and _is_condition(codes, code),
         unauthenticated=name == "UnauthenticatedError",
         redirect="BareRedirect" in text,
         token=_token_word(text, status, network),
@@ -191,6 +193,11 @@ def _passing_error(failure: Failure, what: str, answer: str) -> LitestreamError:
     if failure.status >= _SERVER_ERRORS or failure.code in codes.passing:
         return UnavailableError(f"{what}: the server failed ({answer})")
     return UsageError(f"{what}: the server refuses such a request ({answer})")
+
+
+def _is_condition(codes: Codes, code: str) -> bool:
+    """Say whether a conflict with a code, empty in the answer to a HEAD, means that a condition failed."""
+    return codes.taken is None or not code or code in codes.taken
 
 
 def _status_of(error: BaseException) -> int:

@@ -168,7 +168,7 @@ def test_the_scheme_chooses_the_client() -> None:
         ("a/b", "file:///absolute/path"),
         ("gs://b/a", "gs:// are not supported yet"),
         ("webdavs://h/a", "webdavs:// are not supported yet"),
-        ("foo://h/a", "known are file://, s3://"),
+        ("foo://h/a", "known are abs://, file://"),
     ],
 )
 def test_a_url_without_a_client_says_what_there_is(url: str, text: str) -> None:
