@@ -7,7 +7,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from threading import Lock
@@ -131,6 +131,12 @@ class FetchedAhead:
         self._stats.count("prefetch_used")
         self._stats.count("prefetch_bytes_used", place.end - place.start)
         return _frame(data, landing.span, place)
+
+    def when_landed(self, place: Place, call: Callable[[], None]) -> None:
+        """Call, on another thread, when a page that is in flight has landed."""
+        landing = self._by_place.get((place.file, place.start))
+        if landing is not None and not landing.future.done():
+            landing.future.add_done_callback(lambda _: call())
 
     def peek(self, place: Place) -> memoryview | None:
         """Return the frame of a page that has landed, and leave it here."""

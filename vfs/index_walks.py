@@ -60,7 +60,7 @@ class IndexWalks:
                 rowid = leaf.entries[number].rowid
                 if (low is None or rowid > low) and (high is None or rowid <= high):
                     top, leaf.height = self.tree.top(view, spot.node)
-                    if leaf.top not in {None, top}:
+                    if leaf.top is not None and leaf.top.pgno != top.pgno:
                         break  # the row of another table that happens to have such a number
                     leaf.top = top
                     self._go_on(leaf, leaf.entries, number)
@@ -69,7 +69,7 @@ class IndexWalks:
 
     def retry(self, view: View) -> None:
         """Fetch ahead the leaves whose interior pages have come meanwhile."""
-        for leaf in self._leaves:
+        for leaf in list(self._leaves):
             if leaf.pending:
                 self._fetch(view, leaf, 0)
 

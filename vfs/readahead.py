@@ -4,7 +4,7 @@ Each page that it asks the replica for is shown here before it is read, so that 
 and after it was, to learn from it. Guesses stay within the connection's budget; nothing here waits for the storage.
 """
 
-from dataclasses import dataclass, field
+from threading import RLock
 
 from vfs import btree
 from vfs.ahead import Budget, FetchedAhead
@@ -12,60 +12,68 @@ from vfs.index_walks import IndexWalks
 from vfs.interiors import Interiors
 from vfs.leaf_runs import LeafRuns
 from vfs.overflow_chains import OverflowChains
-from vfs.tree import Tree
+from vfs.tree import Spot, Tree
 from vfs.view import View
 
 
-@dataclass(slots=True)
 class Readahead:
-    """The guesses for one connection; used by one thread at a time, as the connection is."""
+    """The guesses for one connection."""
 
-    tree: Tree
-    usable: int = 0  # bytes of a page that SQLite uses; 0 before page 1 was read
-    _runs: LeafRuns = field(init=False)
-    _walks: IndexWalks = field(init=False)
-    _chains: OverflowChains = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._runs, self._walks, self._chains = LeafRuns(self.tree), IndexWalks(self.tree), OverflowChains(self.tree)
-
-    @classmethod
-    def of(cls, interiors: Interiors, ahead: FetchedAhead, size: int) -> "Readahead":
-        """Return the guesses of a connection that may have so many bytes unused."""
-        return cls(Tree(interiors, ahead, Budget(size)))
+    def __init__(self, interiors: Interiors, ahead: FetchedAhead, size: int) -> None:
+        """Guess for a connection that may have so many bytes fetched and not used."""
+        self._tree = Tree(interiors, ahead, Budget(size), self._landed)
+        self._lock = RLock()  # guards what follows: an interior page that lands goes on with a walk, on its own thread
+        self._view: View | None = None  # of the transaction under way
+        self._usable = 0  # bytes of a page that SQLite uses; 0 before page 1 was read
+        self._runs = LeafRuns(self._tree)
+        self._walks = IndexWalks(self._tree)
+        self._chains = OverflowChains(self._tree)
 
     def begin(self) -> None:
         """Begin another transaction, of which the last one says little."""
-        self.tree.budget.renew()
-        self._runs.clear()
-        self._walks.clear()
-        self._chains.clear()
+        with self._lock:
+            self._view = None
+            self._tree.budget.renew()
+            self._runs.clear()
+            self._walks.clear()
+            self._chains.clear()
 
     def before(self, view: View, pgno: int) -> None:
         """Fetch ahead what the wish for a page says of the next wishes."""
-        spot = self.tree.spot(view, pgno)
-        if spot is None:
-            self._chains.read(view, pgno, self.usable or view.page_size)
-        elif spot.node.above_leaves:
-            self._runs.read(view, pgno, spot)
-            if spot.node.interior.kind == btree.INTERIOR_TABLE:
-                self._walks.read(view, pgno, spot, self.usable or view.page_size)
+        with self._lock:
+            self._view = view
+            spot = self._tree.spot(view, pgno)
+            if spot is None:
+                self._chains.read(view, pgno, self._usable or view.page_size)
+            elif spot.node.above_leaves:
+                self._read_leaf(view, pgno, spot)
 
     def after(self, view: View, pgno: int, page: bytes) -> None:
         """Learn from a page that was read."""
-        if pgno == 1:
-            self.usable = btree.usable_size(page, view.page_size)
-        if self._chains.was_read(view, pgno, page):
-            return
-        kind = btree.page_kind(page, pgno)
-        spot = self.tree.spot(view, pgno)
-        if spot is not None and spot.node.above_leaves is None:
-            spot.node.above_leaves = kind not in btree.INTERIOR_KINDS
-            if spot.node.above_leaves:
-                self.before(view, pgno)
-        if kind in btree.INTERIOR_KINDS:
-            self._walks.retry(view)
-        elif kind:
-            self._chains.add(page, pgno)
-            if kind == btree.LEAF_INDEX:
-                self._walks.add(page, pgno)
+        with self._lock:
+            if pgno == 1:
+                self._usable = btree.usable_size(page, view.page_size)
+            if self._chains.was_read(view, pgno, page):
+                return
+            kind = btree.page_kind(page, pgno)
+            spot = self._tree.spot(view, pgno)
+            if spot is not None and spot.node.above_leaves is None:
+                spot.node.above_leaves = kind not in btree.INTERIOR_KINDS
+                if spot.node.above_leaves:
+                    self._read_leaf(view, pgno, spot)
+            if kind in btree.INTERIOR_KINDS:
+                self._walks.retry(view)
+            elif kind:
+                self._chains.add(page, pgno)
+                if kind == btree.LEAF_INDEX:
+                    self._walks.add(page, pgno)
+
+    def _read_leaf(self, view: View, pgno: int, spot: Spot) -> None:
+        self._runs.read(view, pgno, spot)
+        if spot.node.interior.kind == btree.INTERIOR_TABLE:
+            self._walks.read(view, pgno, spot, self._usable or view.page_size)
+
+    def _landed(self) -> None:
+        with self._lock:
+            if self._view is not None:
+                self._walks.retry(self._view)

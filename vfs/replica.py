@@ -183,7 +183,7 @@ class SharedReplica:
         """
         if size < 1 or self.client.is_local:
             return None
-        return Readahead.of(self._pages.interiors, self._pages.ahead, size)
+        return Readahead(self._pages.interiors, self._pages.ahead, size)
 
     def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
         """Return a page of a view, as stored.

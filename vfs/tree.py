@@ -3,7 +3,7 @@
 What is missing on the way is fetched ahead, and nothing is waited for: a way that ends early goes on another time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vfs.ahead import Budget, FetchedAhead
@@ -27,6 +27,7 @@ class Tree:
     interiors: Interiors
     ahead: FetchedAhead
     budget: Budget
+    landed: Callable[[], None]  # called, on any thread, when an interior page has come that was missing on a way
 
     def spot(self, view: View, pgno: int) -> Spot | None:
         """Return where a page hangs in its tree, or None if that is not known."""
@@ -65,6 +66,7 @@ class Tree:
         if page is not None:
             return self.interiors.learn(pgno, place, page)
         self.ahead.want([place], self.budget)
+        self.ahead.when_landed(place, self.landed)
         return None
 
     def leaves(self, view: View, spot: Spot, step: int, count: int) -> tuple[list[int], Spot]:
