@@ -7,7 +7,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from threading import Lock
@@ -16,10 +16,11 @@ from replication.errors import LitestreamError, LTXError
 from replication.ltx.page import decode_page
 from vfs.cache import PageCache
 from vfs.fetch import MAX_IN_FLIGHT, Fetcher
-from vfs.fetch_plan import Span, plan_spans
+from vfs.fetch_plan import MAX_SPAN, Span, plan_spans
 from vfs.index import Place
 from vfs.ltx_file import LTXFile
 from vfs.stats import Stats
+from vfs.view import View
 from vfs.waiter import Waiter
 
 MAX_SIZE = 32 * 2**20
@@ -27,6 +28,9 @@ MAX_SIZE = 32 * 2**20
 
 MAX_REQUESTS = MAX_IN_FLIGHT - 1
 """Requests in flight at most: one thread is left for a page that somebody waits for."""
+
+LARGE_SPAN = 2**20
+"""Bytes of one joined range at most, once so much of what was fetched ahead was used."""
 
 FIRST_SIZE = 256 * 2**10
 """Bytes a budget may have unused before anything of it was used."""
@@ -61,6 +65,64 @@ class _Landing:
     future: Future[bytes]
     budget: Budget
     left: int  # wanted bytes that nobody took yet
+    shown: "Shown | None"
+
+
+class Shown:
+    """Pages of one run of leaves, put into a view's front all together when the first of their range is taken.
+
+    The others are used without anybody being asked; the run says which it has passed.
+    """
+
+    def __init__(self, cache: PageCache, stats: Stats, budget: Budget) -> None:
+        """Expect nothing yet."""
+        self._cache = cache
+        self._stats = stats
+        self._budget = budget
+        self._expected: dict[_Key, tuple[View, int]] = {}
+        self._unused: dict[int, int] = {}  # sizes of the frames of those shown, by page number
+
+    def expect(self, view: View, pgno: int, place: Place) -> None:
+        """Show this page with the others of its range."""
+        self._expected[place.file, place.start] = view, pgno
+
+    def show(self, span: Span, data: bytes, taken: Place) -> list[Place]:
+        """Show those of the pages of a range that are expected, but for the one just taken; return their places."""
+        shown: list[Place] = []
+        pages: list[tuple[int, Place, bytes]] = []
+        view: View | None = None
+        for place in span.places:
+            expected = self._expected.pop((place.file, place.start), None)
+            if expected is None or place.start == taken.start or len(data) != span.size:
+                continue
+            view, pgno = expected
+            try:
+                page = decode_page(
+                    memoryview(data)[place.start - span.start : place.end - span.start], view.page_size, pgno
+                )
+            except LTXError:
+                continue  # whoever asks for that page is told
+            pages.append((pgno, place, page))
+            self._unused[pgno] = place.end - place.start
+            shown.append(place)
+        if view is not None:
+            self._cache.put_many(view, pages)
+        return shown
+
+    def used(self, pgnos: Iterable[int]) -> None:
+        """Note that these pages were passed; those that were shown are used by that."""
+        sizes = [size for pgno in pgnos if (size := self._unused.pop(pgno, None)) is not None]
+        self._budget.unused -= sum(sizes)
+        self._budget.used += sum(sizes)
+        self._stats.count("prefetch_used", len(sizes))
+        self._stats.count("prefetch_bytes_used", sum(sizes))
+
+    def drop(self) -> None:
+        """Note that the run has ended: what it did not pass was wasted."""
+        self._expected.clear()
+        unused, self._unused = self._unused, {}
+        self._budget.unused -= sum(unused.values())
+        self._stats.count("prefetch_wasted", len(unused))
 
 
 class FetchedAhead:
@@ -77,27 +139,31 @@ class FetchedAhead:
         self._size = 0  # bytes of all landings, guarded by _lock
         self._in_flight = 0  # guarded by _lock
 
-    def want(self, places: Sequence[Place], budget: Budget) -> int:
+    def shown(self, budget: Budget) -> Shown:
+        """Return who puts pages of a run into the front of a view."""
+        return Shown(self.cache, self._stats, budget)
+
+    def want(self, places: Sequence[Place], budget: Budget, shown: Shown | None = None) -> int:
         """Fetch pages that are neither cached nor here, as far as room and budget go; return of how many it is sure.
 
         The first are fetched first. Of those after the first that has to be left out none is.
         """
         missing: list[Place] = []
-        known = 0
-        room = budget.room
-        for place in places:
-            if self.has(place):
-                known += 1
-                continue
-            room -= place.end - place.start
-            if room < 0:
-                break
-            missing.append(place)
-        for span in plan_spans(missing):
-            if not self._start(span, budget):
-                break
-            known += len(span.places)
-        return known
+        room, end = budget.room, len(places)
+        for number, place in enumerate(places):
+            if not self.has(place):
+                room -= place.end - place.start
+                if room < 0:
+                    end = number
+                    break
+                missing.append(place)
+        largest = LARGE_SPAN if budget.used > LARGE_SPAN else MAX_SPAN
+        spans = plan_spans(missing, largest=largest)
+        for number, span in enumerate(spans):
+            if not self._start(span, budget, shown):
+                left_out = {(place.file, place.start) for span in spans[number:] for place in span.places}
+                return next(n for n, place in enumerate(places) if (place.file, place.start) in left_out)
+        return end
 
     def has(self, place: Place) -> bool:
         """Say whether a page need not be fetched: it is here, cached, or in a file that is held whole."""
@@ -120,14 +186,18 @@ class FetchedAhead:
             if not landing.future.done():
                 raise
             return None
+        shown = [] if landing.shown is None else landing.shown.show(landing.span, data, place)
         with self._lock:
             if self._by_place.pop((place.file, place.start), None) is not None:
                 size = place.end - place.start
                 landing.left -= size
                 landing.budget.unused -= size
                 landing.budget.used += size
-                if landing.left <= 0:
-                    self._drop(landing)
+            for other in shown:
+                if self._by_place.pop((other.file, other.start), None) is not None:
+                    landing.left -= other.end - other.start  # of the budget it stays a part until it is passed
+            if landing.left <= 0:
+                self._drop(landing)
         self._stats.count("prefetch_used")
         self._stats.count("prefetch_bytes_used", place.end - place.start)
         return _frame(data, landing.span, place)
@@ -162,7 +232,7 @@ class FetchedAhead:
                 landing.future.cancel()
                 self._drop(landing)
 
-    def _start(self, span: Span, budget: Budget) -> bool:
+    def _start(self, span: Span, budget: Budget, shown: Shown | None) -> bool:
         """Ask for a range, and say whether there was room for it."""
         with self._lock:
             if self._in_flight >= MAX_REQUESTS:
@@ -178,7 +248,7 @@ class FetchedAhead:
         except LitestreamError:
             self._in_flight -= 1
             return False
-        landing = _Landing(span, future, budget, span.wanted_size)
+        landing = _Landing(span, future, budget, span.wanted_size, shown)
         with self._lock:
             self._landings[span] = landing
             self._size += span.size

@@ -95,6 +95,19 @@ class PageCache:
                     self._pages.popitem()
             self._show(view, pgno, cached)
 
+    def put_many(self, view: View, pages: Iterable[tuple[int, Place, bytes]]) -> None:
+        """Hold pages that are no interior ones, and put them into the view's front."""
+        with self._lock:
+            for pgno, place, page in pages:
+                if len(page) <= self.max_size:
+                    key = (place.file, place.start)
+                    cached = self._find(key)
+                    if cached is None:
+                        cached = self._pages[key] = _Cached(page, (pgno - 1) * len(page))
+                    self._show(view, pgno, cached)
+            while self.size > self.max_size:
+                self._pages.popitem()
+
     def clear(self) -> None:
         """Hold nothing."""
         with self._lock:

@@ -47,6 +47,8 @@ class ReplicaFile:
         self._front = _NOTHING
         self.hits = 0  # pages answered from the front
         self._untouched = False  # the pinned view was not read from yet
+        self._asked = False  # this transaction asked the replica for a page
+        self._hits_when_asked = 0  # the pages answered from the front when it did so last
         self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
         self._page_one = PageOne()
         self._patched_view: View | None = None
@@ -144,14 +146,15 @@ class ReplicaFile:
         self.pinned = view
         self._front = view.pages
         self._untouched = True
-        if self._readahead is not None:
-            self._readahead.begin()
 
     def xUnlock(self, level: int) -> None:  # noqa: N802
         """Let go of the view when the transaction ends."""
         if level == _NONE:
             self.pinned = None
             self._front = _NOTHING
+            if self._readahead is not None and self._asked:
+                self._readahead.end(self.hits - self._hits_when_asked)
+                self._asked = False
 
     def xFileSize(self) -> int:  # noqa: N802
         """Return the size of the database, in bytes."""
@@ -265,6 +268,7 @@ class ReplicaFile:
         readahead = self._readahead
         if readahead is None:
             return self.replica.read(view, pgno, self.waiter())
+        self._asked, self._hits_when_asked = True, self.hits
         readahead.before(view, pgno)
         page = self.replica.read(view, pgno, self.waiter())
         readahead.after(view, pgno, page)

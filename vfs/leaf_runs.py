@@ -1,21 +1,23 @@
 """Leaves that a connection reads one after the other: what comes next is fetched ahead, in the order of the tree.
 
-The second leaf in a row begins a run, in either direction. Its window doubles, and the next window is on its way before
-half of the last is used up. Several runs are followed side by side, as a query reads several tables and indexes.
+- The second leaf in a row begins a run, in either direction. Its window doubles, and the next window is on its way
+  before half of the last is used up. Several runs are followed side by side, as a query reads several b-trees.
+- The leaves that come in one range are put, when the first of them is read, where the connection finds a page without
+  asking. So it asks for the first of each range, which shows how far it is.
+- A leaf's number counts from the run's first leaf, 0.
 """
 
-from collections import OrderedDict
+from collections import deque
 from dataclasses import dataclass, field
 
-from vfs.interiors import Node
+from vfs.ahead import Shown
 from vfs.tree import Spot, Tree
 from vfs.view import View
 
 FIRST_WINDOW = 4  # leaves
 SURE_WINDOW = 32  # a larger window is no larger than the run has been long
 MAX_WINDOW = 4096
-MAX_EXPECTED = 32  # leaves that would go on with a run
-MAX_SKIPPED = 64  # leaves passed over because the connection has them, before a run is lost
+MAX_RUNS = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -23,11 +25,14 @@ class _Run:
     """The last leaf read, the way, and how far ahead was fetched."""
 
     spot: Spot
+    end: Spot  # of the last leaf fetched ahead, or else of the last one read
+    shown: Shown
     step: int = 0  # 1 or -1; 0 before the second leaf
-    used: int = 0  # leaves read
+    number: int = 0  # of the last leaf read
+    wanted: int = 0  # number of the last leaf fetched ahead, or else of the last one read
     window: int = 0
-    left: int = 0  # leaves fetched ahead and not read yet
-    end: Spot | None = None  # the last leaf fetched ahead
+    stalled: bool = False  # the way to the leaves to come led to an interior page that was not here
+    coming: deque[int] = field(default_factory=deque)  # leaves after the last one read, in order
 
 
 @dataclass(slots=True)
@@ -35,62 +40,95 @@ class LeafRuns:
     """The runs of one connection."""
 
     tree: Tree
-    _expected: OrderedDict[int, _Run] = field(default_factory=OrderedDict)  # by the leaf that would go on with it
+    _runs: deque[_Run] = field(default_factory=deque)  # the last used at the end
+    _expected: dict[int, tuple[_Run, int]] = field(default_factory=dict)  # leaves to come, and their number in a run
 
-    def clear(self) -> None:
-        """Forget all runs."""
-        self._expected.clear()
+    def clear(self, read: int) -> None:
+        """Forget all runs; of the last one so many leaves were read after the last that was asked for."""
+        if self._runs:
+            self._pass(self._runs[-1], self._runs[-1].number + read)
+        while self._runs:
+            self._drop(self._runs[0])
 
     def read(self, view: View, pgno: int, spot: Spot) -> None:
         """Note that a leaf is about to be read, and fetch ahead what follows if it goes on with a run."""
-        run = self._expected.get(pgno)
-        if run is None:
-            run = _Run(spot)
-        else:
-            self._go_on(view, run, pgno, spot)
-        self._expect(view, run)
+        found = self._expected.get(pgno)
+        if found is None:
+            self._begin(view, spot)
+            return
+        run, number = found
+        if run.step == 0:
+            run.step, number = number, 1
+            self._forget(run)
+        elif number > run.number:
+            self._pass(run, number)
+        run.spot, run.number = spot, number
+        if run.wanted <= number:
+            run.end, run.wanted = spot, number
+        if run.wanted - number <= run.window // 2 and not self.tree.is_cached(view, pgno):
+            self._extend(view, run, pgno)  # where the pages are cached, those after them may be too
+        self._expect_next(view, run)
+        self._runs.remove(run)
+        self._runs.append(run)
 
-    def _go_on(self, view: View, run: _Run, pgno: int, spot: Spot) -> None:
-        same = spot.node is run.spot.node
-        if same:
-            step = 1 if spot.position > run.spot.position else -1
-        else:
-            step = run.step or self._direction(view, run.spot.node, spot.node)
-        if step != run.step:
-            run.step, run.used, run.window, run.left, run.end = step, 0, 0, 0, None
-        run.left = max(0, run.left - (abs(spot.position - run.spot.position) if same else 1))
-        run.spot, run.used = spot, run.used + 1
-        if run.left > run.window // 2 or self.tree.is_cached(view, pgno):
-            return  # where the pages are cached, those after them may be too
-        run.window = min(max(FIRST_WINDOW, run.window * 2), max(SURE_WINDOW, run.used), MAX_WINDOW)
-        own = [] if run.left else [pgno]
-        start = run.end if run.left and run.end else spot
-        leaves, _ = self.tree.leaves(view, start, step, run.window - run.left)
-        count = max(0, min(self.tree.want(view, [*own, *leaves]) - len(own), len(leaves)))
-        _, run.end = self.tree.leaves(view, start, step, count)
-        run.left += count
+    def resume(self, view: View) -> None:
+        """Go on where an interior page was missing that may be here now."""
+        for run in self._runs:
+            if run.stalled and run.step:
+                self._fetch_window(view, run, [])
+                self._expect_next(view, run)
 
-    def _direction(self, view: View, before: Node, after: Node) -> int:
-        found = self.tree.sibling(view, before, 1)
-        return 1 if found is not None and found.pgno == after.pgno else -1
+    def _begin(self, view: View, spot: Spot) -> None:
+        run = _Run(spot, spot, self.tree.ahead.shown(self.tree.budget))
+        self._runs.append(run)
+        for step in (1, -1):
+            for leaf in self.tree.leaves(view, spot, step, 1)[0]:
+                self._expected[leaf] = run, step
+                run.coming.append(leaf)
+        if len(self._runs) > MAX_RUNS:
+            self._drop(self._runs[0])
 
-    def _expect(self, view: View, run: _Run) -> None:
-        """Know a run again at the next leaf that the connection has to ask for, in either direction at first."""
-        for pgno in [pgno for pgno, one in self._expected.items() if one is run]:
-            del self._expected[pgno]
-        for step in (run.step,) if run.step else (1, -1):
-            following = self._next_unread(view, run.spot, step)
-            if following is not None:
-                self._expected[following] = run
-        while len(self._expected) > MAX_EXPECTED:
-            self._expected.popitem(last=False)
+    def _extend(self, view: View, run: _Run, pgno: int) -> None:
+        """Fetch the next window ahead."""
+        run.window = min(max(FIRST_WINDOW, run.window * 2), max(SURE_WINDOW, run.number), MAX_WINDOW)
+        self._fetch_window(view, run, [pgno] if run.wanted == run.number else [])
 
-    def _next_unread(self, view: View, spot: Spot, step: int) -> int | None:
-        """Return the next leaf that is not in the view's front, where reading it would not be seen here."""
-        for _ in range(MAX_SKIPPED):
-            leaves, spot = self.tree.leaves(view, spot, step, 1)
-            if not leaves:
-                return None
-            if (leaves[0] - 1) * view.page_size not in view.pages:
-                return leaves[0]
-        return None
+    def _fetch_window(self, view: View, run: _Run, own: list[int]) -> None:
+        """Fetch what is missing of a window, and a page that is wanted now with it."""
+        missing = run.window - (run.wanted - run.number)
+        leaves, _ = self.tree.leaves(view, run.end, run.step, missing)
+        run.stalled = len(leaves) < missing
+        sure = self.tree.want(view, [*own, *leaves], run.shown)
+        leaves = leaves[: max(0, sure - len(own))]
+        if leaves:
+            _, run.end = self.tree.leaves(view, run.end, run.step, len(leaves))
+        for leaf in leaves:
+            run.wanted += 1
+            self._expected[leaf] = run, run.wanted
+            run.coming.append(leaf)
+
+    def _expect_next(self, view: View, run: _Run) -> None:
+        """Know the run again at the leaf after all that were fetched ahead."""
+        for leaf in self.tree.leaves(view, run.end, run.step, 1)[0]:
+            if self._expected.get(leaf, (None, 0))[0] is not run:
+                self._expected[leaf] = run, run.wanted + 1
+                run.coming.append(leaf)
+
+    def _pass(self, run: _Run, number: int) -> None:
+        """Note that the leaves up to a number, but for that one, were read without asking."""
+        passed = [run.coming.popleft() for _ in range(min(number - run.number, len(run.coming)))]
+        for leaf in passed:
+            if self._expected.get(leaf, (None, 0))[0] is run:
+                del self._expected[leaf]
+        run.shown.used(passed)
+
+    def _forget(self, run: _Run) -> None:
+        for leaf in run.coming:
+            if self._expected.get(leaf, (None, 0))[0] is run:
+                del self._expected[leaf]
+        run.coming.clear()
+
+    def _drop(self, run: _Run) -> None:
+        self._runs.remove(run)
+        self._forget(run)
+        run.shown.drop()

@@ -29,12 +29,15 @@ class Readahead:
         self._walks = IndexWalks(self._tree)
         self._chains = OverflowChains(self._tree)
 
-    def begin(self) -> None:
-        """Begin another transaction, of which the last one says little."""
+    def end(self, read: int) -> None:
+        """Forget what a transaction read, because it has ended: it says little of the next one.
+
+        `read` is how many pages it read without asking since it last asked for one.
+        """
         with self._lock:
             self._view = None
             self._tree.budget.renew()
-            self._runs.clear()
+            self._runs.clear(read)
             self._walks.clear()
             self._chains.clear()
 
@@ -62,7 +65,7 @@ class Readahead:
                 if spot.node.above_leaves:
                     self._read_leaf(view, pgno, spot)
             if kind in btree.INTERIOR_KINDS:
-                self._walks.retry(view)
+                self._resume(view)
             elif kind:
                 self._chains.add(page, pgno)
                 if kind == btree.LEAF_INDEX:
@@ -76,4 +79,8 @@ class Readahead:
     def _landed(self) -> None:
         with self._lock:
             if self._view is not None:
-                self._walks.retry(self._view)
+                self._resume(self._view)
+
+    def _resume(self, view: View) -> None:
+        self._walks.retry(view)
+        self._runs.resume(view)

@@ -3,10 +3,10 @@
 What is missing on the way is fetched ahead, and nothing is waited for: a way that ends early goes on another time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vfs.ahead import Budget, FetchedAhead
+from vfs.ahead import Budget, FetchedAhead, Shown
 from vfs.index import Place
 from vfs.interiors import MAX_DEPTH, Interiors, Node
 from vfs.view import View
@@ -34,15 +34,20 @@ class Tree:
         parent = self.interiors.parent(view, pgno)
         return None if parent is None else Spot(*parent)
 
-    def want(self, view: View, pgnos: Iterable[int]) -> int:
-        """Fetch pages ahead, the first ones first, and return how many of them are on their way or here."""
+    def want(self, view: View, pgnos: Iterable[int], shown: Shown | None = None) -> int:
+        """Fetch pages ahead, the first ones first, and return how many of them are on their way or here.
+
+        With `shown`, those that come in one range are put into the view's front when the first of them is read.
+        """
         places: list[Place] = []
         for pgno in pgnos:
             place = view.find(pgno)
             if place is None:
                 break
             places.append(place)
-        return self.ahead.want(places, self.budget) if places else 0
+            if shown is not None:
+                shown.expect(view, pgno, place)
+        return self.ahead.want(places, self.budget, shown) if places else 0
 
     def has(self, view: View, pgno: int) -> bool:
         """Say whether a page is cached, or on its way."""
@@ -54,8 +59,8 @@ class Tree:
         place = view.find(pgno)
         return place is not None and self.ahead.cache.holds(place)
 
-    def interior(self, view: View, pgno: int) -> Node | None:
-        """Return an interior page that is known, cached or has landed; else fetch it ahead."""
+    def interior(self, view: View, pgno: int, others: Sequence[int] = ()) -> Node | None:
+        """Return an interior page that is known, cached or has landed; else fetch it ahead, and others with it."""
         known = self.interiors.get(view, pgno)
         if known is not None:
             return known
@@ -65,7 +70,7 @@ class Tree:
         page = self.ahead.peek_page(place, view.page_size, pgno)
         if page is not None:
             return self.interiors.learn(pgno, place, page)
-        self.ahead.want([place], self.budget)
+        self.want(view, [pgno, *others])
         self.ahead.when_landed(place, self.landed)
         return None
 
@@ -86,23 +91,29 @@ class Tree:
                 found.extend(part)
                 position += step * len(part)
                 continue
-            sibling = self.sibling(view, node, step)
+            sibling = self.sibling(view, node, step, (count - len(found)) // len(children))
             if sibling is None:
                 break
             node, position = sibling, -1 if step > 0 else len(sibling.interior.children)
         return found, Spot(node, position)
 
-    def sibling(self, view: View, node: Node, step: int) -> Node | None:
-        """Return the interior page beside another one, or None if there is none, or it is not here yet."""
+    def sibling(self, view: View, node: Node, step: int, others: int = 0) -> Node | None:
+        """Return the interior page beside another one, or None if there is none, or it is not here yet.
+
+        If it has to be fetched, so many `others` behind it are fetched with it, as far as they have the same parent.
+        """
         above, target = node, 0
-        height = 0
+        height, beside = 0, above.interior.children
         while target == 0:
             parent = self.interiors.parent(view, above.pgno)
             if parent is None or height == MAX_DEPTH:
                 return None
             above, position = parent
             if 0 <= position + step < len(above.interior.children):
-                target = above.interior.children[position + step]
+                beside = (
+                    above.interior.children[position + 1 :] if step > 0 else above.interior.children[:position][::-1]
+                )
+                target = beside[0]
             else:
                 height += 1
         for _ in range(height):
@@ -110,7 +121,7 @@ class Tree:
             if between is None:
                 return None
             target = between.interior.children[0 if step > 0 else -1]
-        found = self.interior(view, target)
+        found = self.interior(view, target, () if height else beside[1 : 1 + others])
         if found is not None and found.above_leaves is None:
             found.above_leaves = node.above_leaves  # all leaves are equally deep
         return found
