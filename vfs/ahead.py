@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from threading import Lock
 
-from replication.errors import LitestreamError, LTXError
+from replication.errors import LitestreamError, LTXError, LTXMissingError
 from replication.ltx.page import decode_page
 from vfs.cache import PageCache
 from vfs.fetch import MAX_IN_FLIGHT, Fetcher
@@ -37,6 +37,9 @@ FIRST_SIZE = 256 * 2**10
 
 USE_FACTOR = 2
 """So many times what was used may be unused."""
+
+CACHE_SHARE = 4
+"""Pages put into the cache at once are at most one part in so many of it."""
 
 _Key = tuple[LTXFile, int]
 
@@ -89,6 +92,8 @@ class Shown:
     def show(self, span: Span, data: bytes, taken: Place) -> list[Place]:
         """Show those of the pages of a range that are expected, but for the one just taken; return their places."""
         shown: list[Place] = []
+        if len(span.places) > self._most(span.places):
+            return shown  # they would push each other out of the cache before they are read
         pages: list[tuple[int, Place, bytes]] = []
         view: View | None = None
         for place in span.places:
@@ -108,6 +113,10 @@ class Shown:
         if view is not None:
             self._cache.put_many(view, pages)
         return shown
+
+    def _most(self, places: Sequence[Place]) -> int:
+        """Return how many pages may be shown at once."""
+        return self._cache.max_size // CACHE_SHARE // places[0].file.header.page_size
 
     def used(self, pgnos: Iterable[int]) -> None:
         """Note that these pages were passed; those that were shown are used by that."""
@@ -152,6 +161,9 @@ class FetchedAhead:
         room, end = budget.room, len(places)
         for number, place in enumerate(places):
             if not self.has(place):
+                if place.file.gone:
+                    end = number
+                    break
                 room -= place.end - place.start
                 if room < 0:
                     end = number
@@ -203,15 +215,15 @@ class FetchedAhead:
         return _frame(data, landing.span, place)
 
     def when_landed(self, place: Place, call: Callable[[], None]) -> None:
-        """Call, on another thread, when a page that is in flight has landed."""
+        """Call, on another thread, when a page that is in flight has landed; never, if it fails."""
         landing = self._by_place.get((place.file, place.start))
         if landing is not None and not landing.future.done():
-            landing.future.add_done_callback(lambda _: call())
+            landing.future.add_done_callback(lambda future: None if _failed(future) else call())
 
     def peek(self, place: Place) -> memoryview | None:
         """Return the frame of a page that has landed, and leave it here."""
         landing = self._by_place.get((place.file, place.start))
-        if landing is None or not landing.future.done() or landing.future.cancelled() or landing.future.exception():
+        if landing is None or not landing.future.done() or _failed(landing.future):
             return None
         return _frame(landing.future.result(), landing.span, place)
 
@@ -261,7 +273,9 @@ class FetchedAhead:
         return True
 
     def _landed(self, landing: _Landing, future: Future[bytes]) -> None:
-        failed = future.cancelled() or future.exception() is not None or len(future.result()) != landing.span.size
+        failed = _failed(future) or len(future.result()) != landing.span.size
+        if failed and not future.cancelled() and isinstance(future.exception(), LTXMissingError):
+            landing.span.file.gone = True  # so that it is not asked for again and again
         with self._lock:
             self._in_flight -= 1
             if failed:
@@ -275,6 +289,10 @@ class FetchedAhead:
         landing.budget.unused -= landing.left
         dropped = [self._by_place.pop((place.file, place.start), None) for place in landing.span.places]
         self._stats.count("prefetch_wasted", len(dropped) - dropped.count(None))
+
+
+def _failed(future: Future[bytes]) -> bool:
+    return future.cancelled() or future.exception() is not None
 
 
 def _frame(data: bytes, span: Span, place: Place) -> memoryview | None:

@@ -91,7 +91,7 @@ class PageCache:
                 cached = _Cached(page, (pgno - 1) * len(page))
                 pages = self._held if is_interior and len(page) <= self._held.maxsize else self._pages
                 pages[key] = cached
-                while self.size > self.max_size:
+                while self.size > max(self.max_size, 0):
                     self._pages.popitem()
             self._show(view, pgno, cached)
 
@@ -105,7 +105,7 @@ class PageCache:
                     if cached is None:
                         cached = self._pages[key] = _Cached(page, (pgno - 1) * len(page))
                     self._show(view, pgno, cached)
-            while self.size > self.max_size:
+            while self.size > max(self.max_size, 0):
                 self._pages.popitem()
 
     def clear(self) -> None:

@@ -10,8 +10,9 @@ from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
-from vfs.index import FileLayer, Layer, push
+from vfs.index import Layer, push
 from vfs.load import LoadedFile
+from vfs.snapshot_layer import file_layer
 from vfs.view import View
 
 
@@ -40,7 +41,7 @@ def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, 
     layers: tuple[Layer, ...] = before.layers if before else ()
     page_size = before.page_size if before else 0
     position = before.txid if before else NO_TXID
-    newer: list[tuple[FileLayer, int]] = []
+    newer: list[tuple[Layer, int]] = []
     changed: set[int] | None = set() if before else None
     base: LoadedFile | None = None
     for one in loaded:
@@ -56,7 +57,7 @@ def compose(loaded: Sequence[LoadedFile], before: View | None, *, history: int, 
             raise LTXError(msg, level=info.level, min_txid=info.min_txid, max_txid=info.max_txid, offset=8)
         page_size = header.page_size
         position = info.max_txid
-        newer.append((FileLayer(one.file, one.index), header.commit))
+        newer.append((file_layer(one.file, one.index), header.commit))
         if changed is not None:
             changed.update(one.index)
     header = loaded[-1].file.header

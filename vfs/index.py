@@ -47,6 +47,10 @@ class Layer(Protocol):
         """How many bytes its arrays take."""
 
     @property
+    def is_known(self) -> bool:
+        """Whether the place of each of its pages is known."""
+
+    @property
     def files(self) -> tuple[LTXFile, ...]:
         """The files that hold its pages."""
 
@@ -71,6 +75,7 @@ class FileLayer:
     """All pages of one LTX file."""
 
     __slots__ = ("_file", "_index")
+    is_known = True
 
     def __init__(self, file: LTXFile, index: PageIndex) -> None:
         """Take the file and its page index, whose arrays are shared, not copied."""
@@ -116,6 +121,7 @@ class MergedLayer:
     """Pages of several LTX files, each at its newest place."""
 
     __slots__ = ("_entries", "_packed", "_pgnos", "_sizes")
+    is_known = True
 
     def __init__(self, entries: Entries) -> None:
         """Take columns whose page numbers ascend."""
@@ -189,7 +195,7 @@ def _drop_unused_files(
     return Entries(kept, pgnos, packed, sizes)
 
 
-def push(layers: tuple[Layer, ...], newer: Sequence[tuple[FileLayer, int]]) -> tuple[Layer, ...]:
+def push(layers: tuple[Layer, ...], newer: Sequence[tuple[Layer, int]]) -> tuple[Layer, ...]:
     """Return the stack with files laid on top, merged so that it stays at most three deep.
 
     `newer` holds each file's layer and commit, oldest file first. Pages beyond a later commit are dropped: if the
@@ -210,7 +216,7 @@ def push(layers: tuple[Layer, ...], newer: Sequence[tuple[FileLayer, int]]) -> t
     if len(recent) <= RECENT_PAGES:
         return (recent, *upper[1:], base)
     middle = merge([recent, *upper[1:]])
-    if 2 * len(middle) > len(base):
+    if 2 * len(middle) > len(base) and base.is_known:
         return (merge([middle, base]),)
     return (_EMPTY, middle, base)
 

@@ -14,6 +14,7 @@ from replication.ltx.index import PageIndex
 from replication.ltx.tail import MIN_TAIL_SIZE, decode_tail, tail_size
 from vfs.fetch import Fetcher
 from vfs.ltx_file import LTXFile
+from vfs.snapshot_index import SnapshotIndex
 from vfs.waiter import Waiter
 
 WHOLE_SIZE = 64 * 1024
@@ -28,6 +29,9 @@ LEVEL_0_WHOLE_SIZE = 2**20
 FIRST_FILE_FACTOR = 4
 """So much larger may a first file at level 0 be: it holds the whole database, and goes once there is a level 1."""
 
+LARGE_INDEX_SIZE = 256 * 1024
+"""Of a snapshot whose page index is larger, in bytes, only the parts that are needed are fetched."""
+
 HEAD_SIZE = 16 * 1024
 """How much is fetched of the start of a large file: the header, and in a snapshot the schema's first pages."""
 
@@ -37,7 +41,7 @@ class LoadedFile:
     """A file, its page index, and its first bytes."""
 
     file: LTXFile
-    index: PageIndex
+    index: PageIndex | SnapshotIndex
     head: bytes
 
     @property
@@ -114,6 +118,8 @@ def _second_part(parts: _Parts, fetcher: Fetcher, waiter: Waiter) -> Future[byte
     tail = waiter.result(parts.tail)
     with naming_file(info):
         size = tail_size(tail[-MIN_TAIL_SIZE:], info.size)
+    if size > LARGE_INDEX_SIZE and info.min_txid == 1:
+        return parts.tail
     return parts.tail if size <= len(tail) else fetcher.read(info, info.size - size, info.size)
 
 
@@ -123,5 +129,16 @@ def _finish(parts: _Parts, tail: Future[bytes] | None, waiter: Waiter) -> Loaded
     with naming_file(info):
         if tail is None:
             return LoadedFile(LTXFile(info, header, head), decode_file(head).index, head)
-        index = decode_tail(waiter.result(tail), info.size, header.commit)
-        return LoadedFile(LTXFile(info, header, None), index, head)
+        last = waiter.result(tail)
+        size = tail_size(last[-MIN_TAIL_SIZE:], info.size)
+        if size > len(last):
+            return LoadedFile(LTXFile(info, header, None), _snapshot_index(info, header, head, last, size), head)
+        return LoadedFile(LTXFile(info, header, None), decode_tail(last, info.size, header.commit), head)
+
+
+def _snapshot_index(info: FileInfo, header: Header, head: bytes, last: bytes, size: int) -> SnapshotIndex:
+    """Return what the first and the last bytes of a snapshot tell of its page index, whose tail has so many bytes."""
+    index = SnapshotIndex(header, info.size - size, size - MIN_TAIL_SIZE)
+    index.add_head(head)
+    index.add(info.size - len(last), last[: -MIN_TAIL_SIZE - 1])
+    return index

@@ -20,15 +20,19 @@ from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.index import Place
+from vfs.index_fetcher import IndexFetcher
 from vfs.interiors import Interiors
 from vfs.load import LoadedFile, load_existing
+from vfs.ltx_file import LTXFile
 from vfs.repair import replacements
+from vfs.snapshot_index import head_frames
 from vfs.stats import Stats
 from vfs.view import View
 from vfs.waiter import Waiter
 
 MAX_LISTINGS = 3  # per page: files found by one listing may vanish before they are read
 MAX_CANDIDATES = 64  # files looked into, per listing
+MAX_GUESSES = 6  # windows of a page index fetched for one page
 MAX_MOVED = 65_536  # places remembered to have moved
 
 
@@ -50,6 +54,7 @@ class PageSource:
         """Start with nothing moved."""
         self.ahead = FetchedAhead(fetcher, cache, stats)
         self.interiors = Interiors()
+        self.indexes = IndexFetcher(fetcher)
         self._fetcher = fetcher
         self._cache = cache
         self._stats = stats
@@ -68,6 +73,8 @@ class PageSource:
         """
         place = view.find(pgno)
         if place is None:
+            place = self._locate(view, pgno, waiter)
+        if place is None:
             if pgno == lock_pgno(view.page_size):
                 return bytes(view.page_size)
             msg = f"page {pgno} of {view.commit} is in no file of the replica at TXID {format_txid(view.txid)}"
@@ -81,15 +88,39 @@ class PageSource:
             self._keep(view, pgno, place, page)
         return page
 
+    def _locate(self, view: View, pgno: int, waiter: Waiter) -> Place | None:
+        """Return the place of a page of a large snapshot, of whose page index the part that says it is fetched."""
+        layer = view.unplaced(pgno)
+        for _ in range(MAX_GUESSES):
+            place = view.find(pgno)
+            if place is not None or layer is None:
+                return place
+            if layer.file.gone:
+                break
+            try:
+                self.indexes.fetch(layer.file, layer.index, pgno, waiter)
+            except LTXMissingError:
+                layer.file.gone = True
+                self._current.lost_a_file()
+        if layer is not None and layer.file.gone:
+            return self._locate_anew(view, pgno, layer.file)
+        return view.find(pgno)
+
+    @staticmethod
+    def _locate_anew(view: View, pgno: int, file: LTXFile) -> Place:
+        info = file.info
+        msg = (
+            f"page {pgno} at TXID {format_txid(view.txid)} is no longer in the replica: the snapshot "
+            f"{format_txid(info.min_txid)}-{format_txid(info.max_txid)} was deleted before its page index was known; "
+            "end this transaction and begin again"
+        )
+        raise SnapshotGoneError(msg)
+
     def keep_head(self, view: View, loaded: LoadedFile) -> None:
         """Put the pages that lie whole in a file's first bytes into the cache, where the view takes them from it."""
-        offsets = loaded.index.offsets
-        for number, pgno in enumerate(loaded.index):
-            start, end = int(offsets[number]), int(offsets[number + 1])
-            if end > len(loaded.head):
-                return
+        for pgno, start, end in head_frames(loaded.head):
             place = view.find(pgno)
-            if place is None or place.file is not loaded.file:
+            if place is None or place.file is not loaded.file or place.start != start:
                 continue
             try:
                 page = decode_page(loaded.head[start:end], view.page_size, pgno)

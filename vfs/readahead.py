@@ -8,6 +8,7 @@ from threading import RLock
 
 from vfs import btree
 from vfs.ahead import Budget, FetchedAhead
+from vfs.index_fetcher import IndexFetcher
 from vfs.index_walks import IndexWalks
 from vfs.interiors import Interiors
 from vfs.leaf_runs import LeafRuns
@@ -19,9 +20,9 @@ from vfs.view import View
 class Readahead:
     """The guesses for one connection."""
 
-    def __init__(self, interiors: Interiors, ahead: FetchedAhead, size: int) -> None:
+    def __init__(self, interiors: Interiors, indexes: IndexFetcher, ahead: FetchedAhead, size: int) -> None:
         """Guess for a connection that may have so many bytes fetched and not used."""
-        self._tree = Tree(interiors, ahead, Budget(size), self._landed)
+        self._tree = Tree(interiors, indexes, ahead, Budget(size), self._landed)
         self._lock = RLock()  # guards what follows: an interior page that lands goes on with a walk, on its own thread
         self._view: View | None = None  # of the transaction under way
         self._usable = 0  # bytes of a page that SQLite uses; 0 before page 1 was read

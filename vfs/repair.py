@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from replication.ltx.index import PageIndex
 from vfs.index import Place
 from vfs.ltx_file import LTXFile
+from vfs.snapshot_index import SnapshotIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +21,7 @@ class KnownFile:
     """A file and the numbers of its pages."""
 
     file: LTXFile
-    index: PageIndex
+    index: PageIndex | SnapshotIndex
 
 
 def replacements(pgno: int, place: Place, txid: int, known: Sequence[KnownFile]) -> list[Place]:

@@ -183,7 +183,8 @@ class SharedReplica:
         """
         if size < 1 or self.client.is_local:
             return None
-        return Readahead(self._pages.interiors, self._pages.ahead, size)
+        pages = self._pages
+        return Readahead(pages.interiors, pages.indexes, pages.ahead, size)
 
     def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
         """Return a page of a view, as stored.

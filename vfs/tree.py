@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vfs.ahead import Budget, FetchedAhead, Shown
 from vfs.index import Place
+from vfs.index_fetcher import IndexFetcher
 from vfs.interiors import MAX_DEPTH, Interiors, Node
 from vfs.view import View
 
@@ -25,6 +26,7 @@ class Tree:
     """The b-trees of a replica, for one connection."""
 
     interiors: Interiors
+    indexes: IndexFetcher
     ahead: FetchedAhead
     budget: Budget
     landed: Callable[[], None]  # called, on any thread, when an interior page has come that was missing on a way
@@ -43,6 +45,9 @@ class Tree:
         for pgno in pgnos:
             place = view.find(pgno)
             if place is None:
+                layer = view.unplaced(pgno)
+                if layer is not None:
+                    self.indexes.want(layer.file, layer.index, pgno)
                 break
             places.append(place)
             if shown is not None:

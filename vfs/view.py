@@ -4,6 +4,7 @@ from datetime import datetime
 
 from replication.position import TXID
 from vfs.index import Layer, Place
+from vfs.snapshot_layer import SnapshotLayer
 
 
 class View:
@@ -49,6 +50,11 @@ class View:
             if place is not None:
                 return place
         return None
+
+    def unplaced(self, pgno: int) -> SnapshotLayer | None:
+        """Return the layer that holds a page whose place `find` does not know."""
+        base = self.layers[-1] if self.layers else None
+        return base if isinstance(base, SnapshotLayer) and base.has(pgno) else None
 
     @property
     def lost_a_file(self) -> bool:

@@ -160,23 +160,56 @@ def decode_page_index(data: bytes | memoryview, *, offset: int = 0) -> PageIndex
     offsets: list[NDArray[np.uint64]] = [np.array([HEADER_SIZE], dtype=np.uint64)]
     last_pgno, end, position = 0, HEADER_SIZE, 0
     while position < len(raw):
-        chunk = raw[position : position + _CHUNK_SIZE]
-        ends = np.flatnonzero(chunk < 0x80) + 1  # noqa: PLR2004 - the highest bit says that more bytes follow
-        ends = ends[: len(ends) // 3 * 3]
-        if len(ends) == 0:
-            msg = "expected three varints for each page of the page index, got a part of them"
-            raise LTXError(msg, offset=offset + position)
         try:
-            values = _decode_varints(chunk, ends).reshape(-1, 3)
-            _check(values[:, 0], values[:, 1], values[:, 2], last_pgno, end)
+            part = decode_entries(raw[position : position + _CHUNK_SIZE])
+            check_entries(part, last_pgno, end)
         except LTXError as error:
             error.offset = offset + position
             raise
-        pgnos.append(values[:, 0].astype(np.uint32))
-        offsets.append(values[:, 1] + values[:, 2])
+        pgnos.append(part.pgnos.astype(np.uint32))
+        offsets.append(part.offsets + part.sizes)
         last_pgno, end = int(pgnos[-1][-1]), int(offsets[-1][-1])
-        position += int(ends[-1])
+        position += part.size
     return PageIndex(np.concatenate(pgnos), np.concatenate(offsets))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexPart:
+    """Entries of a page index as columns, and how many bytes of it they are; nobody has checked them."""
+
+    pgnos: NDArray[np.uint64]
+    offsets: NDArray[np.uint64]
+    sizes: NDArray[np.uint64]
+    size: int
+
+
+def decode_entries(raw: NDArray[np.uint8], skipped: int = 0) -> IndexPart:
+    """Return the whole entries in a part of a page index that begins with a varint, after so many varints.
+
+    Raises:
+        LTXError: a varint is too long.
+
+    """
+    ends = np.flatnonzero(raw < 0x80) + 1  # noqa: PLR2004 - the highest bit says that more bytes follow
+    ends = ends[: skipped + (len(ends) - skipped) // 3 * 3] if len(ends) > skipped else ends[:0]
+    if len(ends) == 0:
+        nothing = np.empty(0, dtype=np.uint64)
+        return IndexPart(nothing, nothing, nothing, 0)
+    values = _decode_varints(raw, ends)[skipped:].reshape(-1, 3)
+    return IndexPart(values[:, 0], values[:, 1], values[:, 2], int(ends[-1]))
+
+
+def check_entries(part: IndexPart, last_pgno: int, end: int) -> None:
+    """Check the entries that follow page `last_pgno` and byte `end`, of which there must be some.
+
+    Raises:
+        LTXError: there are none, or no file can have such entries.
+
+    """
+    if part.size == 0:
+        msg = "expected three varints for each page of the page index, got a part of them"
+        raise LTXError(msg)
+    _check(part.pgnos, part.offsets, part.sizes, last_pgno, end)
 
 
 def _check(
