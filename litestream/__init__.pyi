@@ -27,6 +27,7 @@ from replication.client.fetch import (
     find_ltx_files,
 )
 from replication.client.file import FileReplicaClient
+from replication.client.gcs import GCSReplicaClient
 from replication.client.memory import MemoryReplicaClient
 from replication.client.oss import OSSReplicaClient
 from replication.client.s3 import S3ReplicaClient
@@ -153,6 +154,7 @@ __all__ = [
     "DeniedError",
     "FileInfo",
     "FileReplicaClient",
+    "GCSReplicaClient",
     "LTXError",
     "LTXExistsError",
     "LTXMissingError",

@@ -29,6 +29,7 @@ MODULES = {
         "find_ltx_files",
     ),
     "replication.client.file": ("FileReplicaClient",),
+    "replication.client.gcs": ("GCSReplicaClient",),
     "replication.client.memory": ("MemoryReplicaClient",),
     "replication.client.oss": ("OSSReplicaClient",),
     "replication.client.s3": ("S3ReplicaClient",),

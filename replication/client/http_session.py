@@ -149,7 +149,7 @@ class HTTPSession:
             for _ in range(MAX_REDIRECTS + 1):
                 auth = self._auth if _origin(request.url) == origin else None
                 answer = client.send(request, auth=auth, stream=True)
-                if answer.status_code not in _REDIRECTS:
+                if answer.status_code not in _REDIRECTS or "location" not in answer.headers:
                     break
                 answer.close()
                 kept = headers if _origin(request.url) == origin else _without_credentials(headers)
@@ -219,7 +219,7 @@ def _range_given(what: str, answer: "httpx.Response", start: int, end: int) -> t
         msg = f"{what}: expected bytes {start} to {end}, got the range {text!r}"
         raise UnavailableError(msg)
     until = min(end, int(total)) if total.isdecimal() else min(end, int(last) + 1)
-    return 0, until - start
+    return 0, max(0, until - start)
 
 
 def _redirected(what: str, answer: "httpx.Response") -> "httpx.URL":

@@ -14,7 +14,7 @@ from replication.errors import UsageError
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
 """Makes a client of a URL's parts and the caller's options, or raises UsageError."""
 
-_NOT_YET = ("gs", "http", "https", "nats", "sftp", "webdav", "webdavs")
+_NOT_YET = ("http", "https", "nats", "sftp", "webdav", "webdavs")
 
 _lock = threading.Lock()
 _factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
@@ -84,6 +84,15 @@ def _file_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClien
     return FileReplicaClient(url.path)
 
 
+def _gcs_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.gcs import GCSReplicaClient  # noqa: PLC0415
+    from replication.client.gcs_config import gcs_config  # noqa: PLC0415
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+
+    config = gcs_config(url, options, os.environ)
+    return RetryingClient(GCSReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
 def _s3_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
     from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
     from replication.client.s3 import S3ReplicaClient  # noqa: PLC0415
@@ -113,5 +122,6 @@ def _oss_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient
 
 register_replica_client("abs", _azure_client)
 register_replica_client("file", _file_client)
+register_replica_client("gs", _gcs_client)
 register_replica_client("oss", _oss_client)
 register_replica_client("s3", _s3_client)
