@@ -111,7 +111,7 @@ def test_a_replica_is_named_by_its_url_or_by_its_type() -> None:
                 bucket: bucket
                 path: three
               - url: s3://bucket/four?region=eu-west-1
-              - {type: gs, bucket: bucket, path: five}
+              - {type: gs, bucket: "-", path: five}
         """
     )
     assert [(one.type, one.url.host, one.url.path) for one in db.replicas] == [
@@ -119,9 +119,11 @@ def test_a_replica_is_named_by_its_url_or_by_its_type() -> None:
         ("file", "", str(Path("~/two").expanduser())),
         ("s3", "bucket", "three"),
         ("s3", "bucket", "four"),
-        ("gs", "bucket", "five"),
+        ("gs", "-", "five"),
     ]
-    with pytest.raises(UsageError, match=r"line 11: dbs\[0\]\.replicas\[4\]: replicas at gs:// are not supported yet"):
+    with pytest.raises(
+        UsageError, match=r"line 11: dbs\[0\]\.replicas\[4\]: expected gs://bucket/path, got the bucket '-'"
+    ):
         db.replicas[4].client()
 
 

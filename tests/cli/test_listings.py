@@ -182,8 +182,8 @@ def test_a_database_without_local_state_needs_no_reset(capsys: pytest.CaptureFix
         (["ltx", "-level", "x", "file:///x"], "expected a level from 0 to 9, or all, got 'x'"),
         (["ltx", "-config", "CONFIG", "file:///x"], "cannot specify a replica URL and the -config flag"),
         (["ltx", "-config", "CONFIG", "/none.db"], "database not found in config: /none.db"),
-        (["ltx", "gs://bucket/path"], "gs://bucket/path: replicas at gs:// are not supported yet"),
-        (["ltx", "-config", "CONFIG", "/gs.db"], "replicas at gs:// are not supported yet"),
+        (["ltx", "gs://-/path"], "gs://-/path: expected gs://bucket/path, got the bucket '-'"),
+        (["ltx", "-config", "CONFIG", "/gs.db"], "expected gs://bucket/path, got the bucket '-'"),
         (["status", "-config", "/none.yml"], "config file not found: /none.yml"),
         (["reset"], "database path required: apsw-litestream reset /path/to/db"),
         (["reset", "/none.db"], "database does not exist: /none.db"),
@@ -193,7 +193,7 @@ def test_a_database_without_local_state_needs_no_reset(capsys: pytest.CaptureFix
 def test_a_mistake_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    gs = {"type": "gs", "bucket": "bucket", "path": "path"}
+    gs = {"type": "gs", "bucket": "-", "path": "path"}
     config = write_config(tmp_path / "litestream.yml", {"path": "/gs.db", "replica": gs})
     assert message in fail(capsys, *[str(config) if one == "CONFIG" else one for one in arguments])
 

@@ -200,7 +200,7 @@ def test_the_level_can_be_given_as_a_flag(
         (["-enforce-retention", "app.db", "file:///x"], "cannot specify -enforce-retention flag without -once"),
         (["-log-level", "loud", "app.db", "file:///x"], "-log-level: expected one of trace, debug, info, warn, error"),
         (["app.db", "/backup"], "expected a replica URL, got '/backup'; did you mean file:///backup?"),
-        (["app.db", "gs://bucket/path"], "gs://bucket/path: replicas at gs:// are not supported yet"),
+        (["app.db", "gs://-/path"], "gs://-/path: expected gs://bucket/path, got the bucket '-'"),
         (["app.db", "file:///x", "file:///x"], "file:///x: the replica of "),
         (["app.db", "s3://bucket"], "s3://bucket: expected a path within the bucket"),
     ],

@@ -142,7 +142,7 @@ def test_a_lost_database_of_a_directory_is_restored_from_its_place(
         (["-config", "/none.yml", "/srv/app.db"], "config file not found: /none.yml"),
         (["-config", "CONFIG", "/none.db"], "database not found in config: /none.db"),
         (["-config", "CONFIG", "-o", "OUT", "file:///x"], "cannot specify a replica URL and the -config flag"),
-        (["-config", "CONFIG", "/gs.db"], "replicas at gs:// are not supported yet"),
+        (["-config", "CONFIG", "/gs.db"], "expected gs://bucket/path, got the bucket '-'"),
         (["file:///x"], "-o is required when restoring from a replica URL"),
         (["-f", "-config", "CONFIG", "/gs.db"], "restore -f is not supported yet"),
     ],
@@ -150,7 +150,7 @@ def test_a_lost_database_of_a_directory_is_restored_from_its_place(
 def test_a_mistake_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    gs = {"type": "gs", "bucket": "bucket", "path": "path"}
+    gs = {"type": "gs", "bucket": "-", "path": "path"}
     places = {
         "CONFIG": str(write_config(tmp_path / "litestream.yml", {"path": "/gs.db", "replica": gs})),
         "OUT": str(tmp_path / "out.db"),

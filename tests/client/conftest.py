@@ -9,6 +9,8 @@ from replication.client.url import replica_client
 from tests.client.places import Place
 from tests.support import azure_server as azure
 from tests.support.azure_server import AzureServer
+from tests.support.gcs_server import DEFAULT_BUCKET as GCS_BUCKET
+from tests.support.gcs_server import GCSServer
 from tests.support.litestream_program import ConfiguredReplica, FileReplica, S3Replica
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
 
@@ -81,3 +83,20 @@ def oss_place(s3_server: S3Server, tmp_path: Path) -> Place:
     return Place(
         ConfiguredReplica(settings=settings), replica_client(oss_url(s3_server, path)), program_knows_times=False
     )
+
+
+@pytest.fixture(scope="session")
+def gs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
+    """The server; objects of earlier tests stay, so take a path of your own."""
+    with GCSServer(tmp_path_factory.mktemp("gcs") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def gs_place(gs_server: GCSServer, tmp_path: Path) -> Iterator[Place]:
+    path = f"interop/{tmp_path.name}"
+    settings = {"type": "gs", "bucket": GCS_BUCKET, "path": path}
+    environment = {"STORAGE_EMULATOR_HOST": gs_server.emulator_host}
+    client = replica_client(gs_server.url(path))
+    yield Place(ConfiguredReplica(settings=settings, environment=environment), client)
+    client.close()

@@ -21,6 +21,7 @@ from tests.client.ltx_bytes import ltx_bytes, names, write
 from tests.support import faulty_proxy
 from tests.support.azure_server import AzureServer
 from tests.support.faulty_proxy import Fault, FaultyProxy
+from tests.support.gcs_server import GCSServer
 from tests.support.s3_server import S3Server, oss_url
 
 TIMEOUT_S = 8.0
@@ -53,7 +54,16 @@ def _oss_client(server: S3Server, port: int, path: str, timeout_s: float) -> Rep
     return replica_client(oss_url(server, f"oss/{path}", port=port), timeout_s=timeout_s)
 
 
-CLIENTS: dict[str, Callable[..., ReplicaClient]] = {"abs": _abs_client, "oss": _oss_client, "s3": _s3_client}
+def _gs_client(server: GCSServer, port: int, path: str, timeout_s: float) -> ReplicaClient:
+    return replica_client(server.url(path, port=port), timeout_s=timeout_s)
+
+
+CLIENTS: dict[str, Callable[..., ReplicaClient]] = {
+    "abs": _abs_client,
+    "gs": _gs_client,
+    "oss": _oss_client,
+    "s3": _s3_client,
+}
 SERVERS = {"oss": "s3_process", "s3": "s3_process"}  # the fixtures that are not called NAME_server
 
 
