@@ -11,12 +11,17 @@ from replication.checkpoint import (
 from replication.client.azure import AzureReplicaClient
 from replication.client.base import ReplicaClient
 from replication.client.endpoints import (
+    ensure_endpoint_scheme,
     is_backblaze_endpoint,
     is_cloudflare_r2_endpoint,
     is_digital_ocean_endpoint,
     is_filebase_endpoint,
+    is_google_cloud_storage_endpoint,
+    is_hetzner_endpoint,
+    is_local_endpoint,
     is_minio_endpoint,
     is_scaleway_endpoint,
+    is_supabase_endpoint,
     is_tigris_endpoint,
 )
 from replication.client.fetch import (
@@ -194,6 +199,7 @@ __all__ = [
     "checksum",
     "clean_replica_url_path",
     "connect",
+    "ensure_endpoint_scheme",
     "fetch_ltx_header",
     "fetch_page",
     "fetch_page_index",
@@ -203,8 +209,12 @@ __all__ = [
     "is_cloudflare_r2_endpoint",
     "is_digital_ocean_endpoint",
     "is_filebase_endpoint",
+    "is_google_cloud_storage_endpoint",
+    "is_hetzner_endpoint",
+    "is_local_endpoint",
     "is_minio_endpoint",
     "is_scaleway_endpoint",
+    "is_supabase_endpoint",
     "is_tigris_endpoint",
     "is_url",
     "ltx_dir",

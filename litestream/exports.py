@@ -13,12 +13,17 @@ MODULES = {
     "replication.client.azure": ("AzureReplicaClient",),
     "replication.client.base": ("ReplicaClient",),
     "replication.client.endpoints": (
+        "ensure_endpoint_scheme",
         "is_backblaze_endpoint",
         "is_cloudflare_r2_endpoint",
         "is_digital_ocean_endpoint",
         "is_filebase_endpoint",
+        "is_google_cloud_storage_endpoint",
+        "is_hetzner_endpoint",
+        "is_local_endpoint",
         "is_minio_endpoint",
         "is_scaleway_endpoint",
+        "is_supabase_endpoint",
         "is_tigris_endpoint",
     ),
     "replication.client.fetch": (

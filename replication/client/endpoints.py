@@ -1,16 +1,19 @@
 """Which S3 provider stands behind an endpoint, as far as its host name tells.
 
-An endpoint is `host`, `host:port` or a URL; letter case does not count.
+An endpoint is `host`, `host:port` or a URL; letter case does not count. One with a user in it is nobody's.
 
 Source: litestream 0.5.17, replica_url.go.
 """
 
 import re
-from urllib.parse import urlsplit
 
+from replication.client.go_url import split_url
+
+# The Go program takes all that begins with 172.2 for private, also 172.2.0.1 and 172.200.0.1, which are public.
 _LOCAL = re.compile(
     r"localhost|127\.0\.0\.1|192\.168\..*|10\..*|172\.(1[6-9]|2[0-9]|3[01])\..*|.*\.local|.*\.localhost", re.DOTALL
 )
+_LABELS_OF_STORAGE = 3  # storage.googleapis.com
 _CLOUDS = (
     ".amazonaws.com",
     ".digitaloceanspaces.com",
@@ -24,9 +27,28 @@ _CLOUDS = (
 )
 
 
+def is_hetzner_endpoint(endpoint: str) -> bool:
+    """Say whether this is Hetzner object storage."""
+    return _host(endpoint).endswith(".your-objectstorage.com")
+
+
 def is_tigris_endpoint(endpoint: str) -> bool:
     """Say whether this is Tigris."""
     return _host(endpoint) in {"fly.storage.tigris.dev", "t3.storage.dev"}
+
+
+def is_google_cloud_storage_endpoint(endpoint: str) -> bool:
+    """Say whether this is Google Cloud Storage: the public host, a private one, or one of a region.
+
+    >>> is_google_cloud_storage_endpoint("storage.europe-west3.rep.googleapis.com")
+    True
+    """
+    labels = _without_port(_host(endpoint)).removesuffix(".").split(".")
+    if labels[-2:] != ["googleapis", "com"] or len(labels) < _LABELS_OF_STORAGE or "" in labels:
+        return False
+    if len(labels) > _LABELS_OF_STORAGE and "storage" in labels[1].split("-"):
+        return False
+    return "storage" in labels[0].split("-")
 
 
 def is_digital_ocean_endpoint(endpoint: str) -> bool:
@@ -86,10 +108,22 @@ def ensure_endpoint_scheme(endpoint: str) -> str:
 
 
 def _host(endpoint: str) -> str:
+    """Return host and port; what is no URL is taken for them as it is."""
     endpoint = endpoint.strip().lower()
-    if endpoint.startswith(("http://", "https://")):
-        return urlsplit(endpoint).netloc or endpoint
-    return endpoint
+    if endpoint.startswith(("http://", "https://")) and (host := _split_host(endpoint)) is not None:
+        return host
+    return "" if _split_host(f"//{endpoint}") == "" else endpoint
+
+
+def _split_host(url: str) -> str | None:
+    """Return host and port of a URL, nothing if there is a user before them, None if they cannot be told."""
+    try:
+        parts = split_url(url if url.startswith("http") else f"http:{url}")
+    except ValueError:
+        return None
+    if parts.user is not None:
+        return ""
+    return parts.host or None
 
 
 def _without_port(host: str) -> str:

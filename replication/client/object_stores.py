@@ -112,8 +112,11 @@ def make_store(
     skip_verify: bool,
     credential_provider: Callable[[], object] | None,
     settings: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
 ) -> "ObjectStore":
     """Return a store of a kind, `S3Store` or another, with the limits that its purpose needs.
+
+    Each request carries the `headers`, unsigned.
 
     Raises:
         UsageError: obstore does not take the settings.
@@ -127,6 +130,8 @@ def make_store(
         "connect_timeout": timedelta(seconds=min(CONNECT_TIMEOUT_S, timeout_s)),
         "timeout": timedelta(seconds=timeout_s),
     }
+    if headers:
+        limits["default_headers"] = dict(headers)
     if purpose == "read":
         limits["read_timeout"] = timedelta(seconds=timeout_s / STALL_SHARE)
     retries = PART_RETRIES if purpose == "parts" else 0

@@ -23,6 +23,8 @@ DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_PART_SIZE = 5 * 2**20  # bytes; also the smallest S3 takes
 DEFAULT_CONCURRENCY = 5
 R2_CONCURRENCY = 2
+TIGRIS_HEADERS = (("X-Tigris-Consistent", "true"),)
+"""Has Tigris answer from where the bucket lives, so that what was just written is read and listed."""
 
 SETTINGS = SettingNames(
     "an S3 replica",
@@ -82,6 +84,7 @@ class S3Config:
     skip_verify: bool = False
     sign_payload: bool = True
     require_content_md5: bool | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # sent with each request
     concurrency: int = DEFAULT_CONCURRENCY
     part_size: int = DEFAULT_PART_SIZE  # bytes
     storage_class: str = ""
@@ -103,12 +106,11 @@ def s3_config(url: ReplicaURL, options: Mapping[str, object], environ: Mapping[s
     if not host.bucket:
         msg = f"expected s3://bucket/path, or s3://bucket.host:port/path, got the host {url.host!r}"
         raise UsageError(msg)
-    given = values.text("endpoint") or environ.get("LITESTREAM_S3_ENDPOINT", "")
-    standard = "" if host.endpoint else environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
-    endpoint = endpoints.ensure_endpoint_scheme(given or host.endpoint or standard)
+    given = values.text("endpoint") or ("" if host.endpoint else _environment_endpoint(environ))
+    endpoint = endpoints.ensure_endpoint_scheme(given or host.endpoint)
     path_style = values.boolean("force_path_style")
     if path_style is None:
-        path_style = _prefers_path_style(host.bucket, endpoint, default=bool(given or standard) or host.path_style)
+        path_style = _prefers_path_style(host.bucket, endpoint, default=bool(given) or host.path_style)
     region = values.text("region") or host.region
     return S3Config(
         bucket=host.bucket,
@@ -120,6 +122,7 @@ def s3_config(url: ReplicaURL, options: Mapping[str, object], environ: Mapping[s
         skip_verify=bool(values.boolean("skip_verify")),
         sign_payload=values.boolean("sign_payload") is not False,
         require_content_md5=_require_content_md5(values, endpoint),
+        headers=TIGRIS_HEADERS if endpoints.is_tigris_endpoint(endpoint) else (),
         concurrency=values.whole("concurrency", least=1) or _default_concurrency(endpoint),
         part_size=values.size("part_size", least=DEFAULT_PART_SIZE) or DEFAULT_PART_SIZE,
         storage_class=_storage_class(values),
@@ -128,6 +131,11 @@ def s3_config(url: ReplicaURL, options: Mapping[str, object], environ: Mapping[s
         credentials=_credentials(url, values, environ),
         timeout_s=values.seconds("timeout_s") or DEFAULT_TIMEOUT_S,
     )
+
+
+def _environment_endpoint(environ: Mapping[str, str]) -> str:
+    names = ("LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def _prefers_path_style(bucket: str, endpoint: str, *, default: bool) -> bool:

@@ -6,7 +6,6 @@ Source: litestream 0.5.17, s3/replica_client.go, "ParseHost".
 import re
 from dataclasses import dataclass
 
-from replication.client.endpoints import ensure_endpoint_scheme
 from replication.client.url_parse import region_from_s3_arn
 from replication.errors import UsageError
 
@@ -51,7 +50,7 @@ def parse_s3_host(host: str) -> S3Host:
         bucket, dot, rest = host.partition(".")
         if not dot:
             return S3Host("", endpoint=f"http://{host}", path_style=True)
-        return S3Host(bucket, DEFAULT_REGION, ensure_endpoint_scheme(rest), path_style=True)
+        return S3Host(bucket, DEFAULT_REGION, f"http://{rest}", path_style=True)
     if found := _AWS.fullmatch(host):
         return S3Host(found["bucket"], found["region"] or "")
     for pattern, endpoint, path_style in _PROVIDERS:

@@ -65,4 +65,5 @@ class S3Stores(Stores):
             skip_verify=config.skip_verify,
             credential_provider=self._provider,
             settings=settings,
+            headers=dict(config.headers),
         )

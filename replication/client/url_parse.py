@@ -4,6 +4,9 @@ What a URL means is what it means to the Go program, also where that is peculiar
 written, `%20` and all, and a host becomes the first directory. Access points of S3 (`s3://arn:…:accesspoint/name/path`)
 are no URLs at all, and have their own rule.
 
+It differs in two things. `s3://bucket` has an empty path, where the Go program makes `.` of it, which is no name that a
+store keeps. And a query that is broken is an error, where the Go program leaves the broken parameter out in silence.
+
 Source: litestream 0.5.17, replica_url.go.
 """
 
@@ -13,14 +16,21 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from replication.client.go_url import (
+    GoURL,
+    check_escapes,
+    split_url,
+    written_fragment,
+    written_host,
+    written_path,
+)
 from replication.errors import UsageError
 
 _URL = re.compile(r"\w+://", re.ASCII)
 _ARN_URL = re.compile(r"s3://(?=arn:)", re.IGNORECASE)
 _ACCESS_POINT = re.compile(r"(?P<arn>.*?:accesspoint/[^/]+)(?:/(?P<key>.*))?", re.IGNORECASE)
-_URL_PATH_SAFE = "/!$&'()*+,;=:@[]~%"  # what Go leaves as it is in a path
 _TRUE = {"true", "1", "t", "yes"}
 
 
@@ -62,24 +72,17 @@ def parse_replica_url(url: str) -> ReplicaURL:
     if found := _ARN_URL.match(url):
         return _parse_access_point(url[found.end() :])
     try:
-        parts = urlsplit(url)
-        user, password = parts.username or "", parts.password or ""
-        _ = parts.port  # raises for what is no number
+        parts = split_url(url)
+        if parts.scheme == "file":
+            return ReplicaURL("file", path=_file_path(parts))
+        path = clean_replica_url_path(unquote(parts.path, errors="strict"))
+        user, _, password = (parts.user or "").partition(":")
     except ValueError:
-        msg = (
-            f"not a replica URL: {without_secrets(url)!r} has a wrong host or port; "
-            "in a user or a key, / is written %2F, + is %2B and @ is %40"
-        )
-        raise UsageError(msg) from None  # the cause would repeat parts of the URL
-    if not parts.scheme:
-        msg = f"expected a replica URL with a scheme, like file:///absolute/path, got {without_secrets(url)!r}"
-        raise UsageError(msg)
-    if parts.scheme == "file":
-        return ReplicaURL("file", path=_file_path(url))
+        raise UsageError(_broken(url)) from None  # the cause would repeat parts of the URL
     return ReplicaURL(
         parts.scheme,
-        host=parts.netloc.rpartition("@")[2],
-        path=clean_replica_url_path(unquote(parts.path)),
+        host=parts.host,
+        path=path,
         query=_parse_query(parts.query),
         username=unquote(user),
         password=unquote(password),
@@ -118,14 +121,17 @@ def shown_name(name: str) -> str:
 
 
 def replica_type_from_url(url: str) -> str:
-    """Return the type of replica a URL names, or nothing if it is no URL.
+    """Return the type of replica a URL names, or nothing if it is no URL, or a broken one.
 
     >>> replica_type_from_url("webdavs://host/path"), replica_type_from_url("/path")
     ('webdav', '')
     """
     if not is_url(url):
         return ""
-    scheme = url.partition(":")[0].lower()
+    try:
+        scheme = parse_replica_url(url).scheme
+    except UsageError:
+        return ""
     return "webdav" if scheme == "webdavs" else scheme
 
 
@@ -181,18 +187,39 @@ def _parse_access_point(text: str) -> ReplicaURL:
     )
 
 
-def _file_path(url: str) -> str:
+def _broken(url: str) -> str:
+    """Return the message for a URL that cannot be split."""
+    if not is_url(url) and not url.lower().startswith("file:"):
+        return f"expected a replica URL with a scheme, like file:///absolute/path, got {without_secrets(url)!r}"
+    return (
+        f"not a replica URL: {without_secrets(url)!r} has a wrong scheme, host, port or escape; "
+        "in a user or a key, / is written %2F, + is %2B and @ is %40; anywhere, % is %25"
+    )
+
+
+def _file_path(url: GoURL) -> str:
     """Return the path a file URL names: everything after the scheme but the query, in its escaped form."""
-    rest, hash_sign, fragment = url.partition(":")[2].partition("#")
-    path = quote(rest.partition("?")[0], safe=_URL_PATH_SAFE)
-    if path.startswith("//") and not path.startswith("///"):
-        path = path[1:]  # the host is the first directory
-    cleaned = posixpath.normpath(path + hash_sign + fragment)
+    place = url.opaque
+    if not place:
+        user = "" if url.user is None else f"{url.user}@"
+        authority = f"/{user}{written_host(url.host)}" if user or url.host else ""  # it is the first directory
+        place = authority + written_path(url.path)
+    # Go leaves a question mark that nothing follows where it is.
+    end = ("?" if url.is_query_empty else "") + ("#" if url.fragment else "") + written_fragment(url.fragment)
+    cleaned = posixpath.normpath(place + end)
     return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 
 
 def _parse_query(query: str) -> dict[str, str]:
     values: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    try:
+        check_escapes(query)
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        pairs = None
+    if pairs is None or ";" in query:
+        msg = "a parameter of the replica URL is broken: % is written %25 there, and ; is %3B"
+        raise UsageError(msg)  # showing nothing of it, for it may be a key
+    for name, value in pairs:
         values.setdefault(name, value)
     return values

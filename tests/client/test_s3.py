@@ -11,6 +11,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -20,7 +21,8 @@ from obstore.store import S3Store
 
 from replication.client.base import ReplicaClient
 from replication.client.retry import RetryingClient
-from replication.client.s3_config import s3_config
+from replication.client.s3 import S3ReplicaClient
+from replication.client.s3_config import TIGRIS_HEADERS, s3_config
 from replication.client.s3_store import S3Bucket
 from replication.client.s3_stores import S3Stores
 from replication.client.url import replica_client
@@ -88,6 +90,19 @@ def test_what_it_does_costs_one_request_each(s3_server: S3Server, path: str) -> 
     write(client, 0, 3)
     client.delete_ltx_files([info, MISSING, FILE])
     assert count_by_kind(s3_server.requests()) == {"LIST": 1, "GET": 3, "PUT": 1, "DELETE": 1}
+
+
+def test_the_headers_of_a_provider_go_with_each_request(s3_server: S3Server, path: str) -> None:
+    config = s3_config(parse_replica_url(s3_server.url(path)), {}, {})
+    client = S3ReplicaClient(replace(config, headers=TIGRIS_HEADERS))
+    (info,) = client.ltx_files(0, use_metadata=True)
+    client.read_ltx(info)
+    write(client, 0, 3)
+    write(client, 0, 4, data=ltx_bytes(4, 4, size=6 * 2**20))
+    client.delete_ltx_files([info])
+    requests = s3_server.requests()
+    assert {request.method for request in requests} == {"GET", "HEAD", "PUT", "POST"}
+    assert [request.headers["HTTP_X_TIGRIS_CONSISTENT"] for request in requests] == ["true"] * len(requests)
 
 
 def test_a_seek_is_done_by_the_server(s3_server: S3Server, path: str) -> None:

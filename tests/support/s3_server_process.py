@@ -25,6 +25,7 @@ from moto.s3.models import s3_backends
 
 from tests.support.oss_dialect import OSSDialect
 
+_KEPT_HEADERS = ("HTTP_X_AMZ_", "HTTP_X_TIGRIS_")  # as WSGI writes the beginnings of their names
 THREADS = 48
 HANG_S = 120.0
 ACCOUNT = "123456789012"  # moto's own
@@ -211,7 +212,9 @@ def _describe(environ: Environ) -> dict[str, Any]:
         "range": environ.get("HTTP_RANGE"),
         "authorization": environ.get("HTTP_AUTHORIZATION", ""),
         "host": environ.get("HTTP_HOST", ""),
-        "headers": {name: value for name, value in environ.items() if name.startswith("HTTP_X_AMZ_")},
+        "headers": {
+            name: value for name, value in environ.items() if name.startswith(("HTTP_X_AMZ_", "HTTP_X_TIGRIS_"))
+        },
         "status": 0,
         "bytes": 0,
         "start": time.monotonic(),
