@@ -36,7 +36,7 @@ from replication.client.gcs import GCSReplicaClient
 from replication.client.memory import MemoryReplicaClient
 from replication.client.oss import OSSReplicaClient
 from replication.client.s3 import S3ReplicaClient
-from replication.client.url import register_replica_client, replica_client
+from replication.client.url import ReplicaClientFactory, register_replica_client, replica_client
 from replication.client.url_parse import (
     ReplicaURL,
     bool_query_value,
@@ -95,7 +95,9 @@ from replication.errors import (
 )
 from replication.lease import Lease
 from replication.levels import SNAPSHOT_LEVEL
+from replication.log import ROOT_LOGGER
 from replication.ltx.file_info import FileInfo
+from replication.ltx.index import PageIndex
 from replication.ltx.name import ltx_dir, ltx_file_path, ltx_level_dir
 from replication.position import TXID, Pos, format_txid, parse_txid
 from replication.replica import DEFAULT_SYNC_INTERVAL_S, Replica
@@ -107,8 +109,9 @@ from replication.retention import RetentionPolicy
 from replication.shutdown import DEFAULT_SHUTDOWN_SYNC_INTERVAL_S, DEFAULT_SHUTDOWN_SYNC_TIMEOUT_S
 from replication.store import Store
 from replication.wal.checksum import checksum, wal_checksum
-from replication.wal.frame import WAL_FRAME_HEADER_CHECKSUM_OFFSET, WAL_FRAME_HEADER_SIZE
+from replication.wal.frame import WAL_FRAME_HEADER_CHECKSUM_OFFSET, WAL_FRAME_HEADER_SIZE, WALFrame
 from replication.wal.header import WAL_HEADER_CHECKSUM_OFFSET, WAL_HEADER_SIZE
+from replication.wal.page_map import PageMap
 from replication.wal.reader import WALReader
 from vfs.read_replica import ReadReplica
 from vfs.uri import DEFAULT_CACHE_SIZE, DEFAULT_POLL_INTERVAL_S
@@ -141,6 +144,7 @@ __all__ = [
     "DEFAULT_SYNC_INTERVAL_S",
     "DEFAULT_TRUNCATE_PAGE_N",
     "META_DIR_SUFFIX",
+    "ROOT_LOGGER",
     "SNAPSHOT_LEVEL",
     "TXID",
     "VFS",
@@ -173,12 +177,15 @@ __all__ = [
     "NoCompactionError",
     "NoSnapshotsError",
     "OSSReplicaClient",
+    "PageIndex",
+    "PageMap",
     "Pos",
     "PositionError",
     "PrevFrameMismatchError",
     "ReadReplica",
     "Replica",
     "ReplicaClient",
+    "ReplicaClientFactory",
     "ReplicaURL",
     "RestorePoint",
     "RestoreResult",
@@ -193,6 +200,7 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "WALError",
+    "WALFrame",
     "WALReader",
     "bool_query_value",
     "calc_restore_plan",

@@ -2,5 +2,8 @@
 
 from logging import NullHandler, getLogger
 
+ROOT_LOGGER = getLogger("litestream")
+"""Above all loggers of the library: a handler here hears everything."""
+
 LOGGER = getLogger("litestream.replication")
 LOGGER.addHandler(NullHandler())

@@ -59,7 +59,15 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(built: Path) -> Non
 def test_the_source_distribution_holds_tests_examples_and_the_licence(built: Path) -> None:
     with tarfile.open(only(built, "*.tar.gz")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "examples/demo.py"}
+    expected = {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "Makefile",
+        "pyproject.toml",
+        "examples/demo.py",
+        "docs/go-api.md",
+    }
     assert expected | {"tests/test_package.py", "benchmarks/README.md"} <= names
 
 
