@@ -11,6 +11,7 @@ from replication.client.url_parse import parse_replica_url
 
 ARN = "arn:aws:s3:us-east-2:123456789012:accesspoint/name"
 ENDPOINT = "s3://bucket/path?endpoint="
+# `require_content_md5` None is the default, which the Go program writes as True.
 DEFAULTS: dict[str, object] = {
     "sign_payload": True,
     "path_style": False,
