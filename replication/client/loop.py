@@ -6,6 +6,7 @@ for a coroutine, for a bounded time: when that is over the coroutine is cancelle
 
 import asyncio
 import atexit
+import logging
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
@@ -15,6 +16,7 @@ from replication.errors import UnavailableError
 from replication.forking import after_fork_in_child
 from replication.log import LOGGER
 
+THREAD_NAME = "litestream-loop"
 STOP_TIMEOUT_S = 2.0  # how long the end of the process waits for what still runs
 
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class _LoopThread(threading.Thread):
     """A thread that runs a loop until it is told to stop."""
 
     def __init__(self) -> None:
-        super().__init__(name="litestream-loop", daemon=True)
+        super().__init__(name=THREAD_NAME, daemon=True)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_log)
 
@@ -79,6 +81,16 @@ def _log(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Tell the log what nobody waits for; asyncio itself would write it to the standard error."""
     LOGGER.debug("in the background: %s: %r", context.get("message"), context.get("exception"))
 
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Take what asyncio logs on this thread into our own log, for the same reason."""
+    if record.threadName != THREAD_NAME:
+        return True
+    LOGGER.debug("asyncio: %s", record.getMessage())
+    return False
+
+
+logging.getLogger("asyncio").addFilter(_is_of_others)
 
 _lock = threading.Lock()
 _thread: _LoopThread | None = None  # guarded by _lock

@@ -1,6 +1,7 @@
 """Coroutines are run on one thread, for a bounded time, and a forked child has a loop of its own."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -111,6 +112,21 @@ def test_what_fails_in_the_background_is_told_to_the_log_only(caplog: pytest.Log
         call(begin(), 5.0)
         wait_until(lambda: "ZeroDivisionError" in caplog.text, "the log", timeout_s=5.0)
     assert [record.name for record in caplog.records if record.name == "asyncio" and record.levelno > 10] == []
+
+
+def test_what_asyncio_logs_goes_to_our_log_and_that_of_other_loops_stays(caplog: pytest.LogCaptureFixture) -> None:
+    async def warn() -> None:
+        await asyncio.sleep(0)
+        logging.getLogger("asyncio").warning("a warning of %s", threading.current_thread().name)
+
+    with caplog.at_level("DEBUG"):
+        call(warn(), 5.0)
+        asyncio.run(warn())
+    found = [(record.name, record.getMessage()) for record in caplog.records if "a warning" in record.getMessage()]
+    assert found == [
+        ("litestream.replication", "asyncio: a warning of litestream-loop"),
+        ("asyncio", f"a warning of {threading.current_thread().name}"),
+    ]
 
 
 def run(program: str) -> None:
