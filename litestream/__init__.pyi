@@ -34,6 +34,7 @@ from replication.client.fetch import (
 from replication.client.file import FileReplicaClient
 from replication.client.gcs import GCSReplicaClient
 from replication.client.memory import MemoryReplicaClient
+from replication.client.nats import NatsReplicaClient
 from replication.client.oss import OSSReplicaClient
 from replication.client.s3 import S3ReplicaClient
 from replication.client.url import ReplicaClientFactory, register_replica_client, replica_client
@@ -174,6 +175,7 @@ __all__ = [
     "LitestreamError",
     "LocalStateHeldError",
     "MemoryReplicaClient",
+    "NatsReplicaClient",
     "NoCompactionError",
     "NoSnapshotsError",
     "OSSReplicaClient",

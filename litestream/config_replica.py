@@ -52,6 +52,21 @@ _ABS: Mapping[str, Callable[[Section, str], object]] = {
     "sas-token": Section.text,
     "endpoint": Section.text,
 }
+_NATS: Mapping[str, Callable[[Section, str], object]] = {
+    "jwt": Section.text,
+    "seed": Section.text,
+    "creds": Section.text,
+    "nkey": Section.text,
+    "username": Section.text,
+    "password": Section.text,
+    "token": Section.text,
+    "tls": Section.boolean,
+    "root-cas": Section.texts,
+    "client-cert": Section.text,
+    "client-key": Section.text,
+    "reconnect-wait": Section.duration,
+    "timeout": Section.duration,
+}
 _OSS: Mapping[str, Callable[[Section, str], object]] = {
     "access-key-id": Section.text,
     "secret-access-key": Section.text,
@@ -60,7 +75,13 @@ _OSS: Mapping[str, Callable[[Section, str], object]] = {
     "part-size": Section.size,
     "concurrency": Section.whole,
 }
-_READERS: Mapping[str, Mapping[str, Callable[[Section, str], object]]] = {"abs": _ABS, "oss": _OSS, "s3": _S3}
+_READERS: Mapping[str, Mapping[str, Callable[[Section, str], object]]] = {
+    "abs": _ABS,
+    "nats": _NATS,
+    "oss": _OSS,
+    "s3": _S3,
+}
+_OPTION_NAMES = {"reconnect-wait": "reconnect_wait_s", "timeout": "connect_timeout_s"}
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "s3": (*_S3, "bucket", "sign-accept-encoding"),
@@ -68,10 +89,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "abs": (*_ABS, "bucket"),
     "sftp": ("host", "user", "password", "key-path", "concurrent-writes", "host-key"),
     "webdav": ("webdav-url", "webdav-username", "webdav-password"),
-    "nats": (
-        "bucket", "jwt", "seed", "creds", "nkey", "username", "password", "token", "tls", "root-cas", "client-cert",
-        "client-key", "max-reconnects", "reconnect-wait", "timeout",
-    ),
+    "nats": (*_NATS, "bucket", "max-reconnects"),
     "oss": (*_OSS, "bucket"),
 }  # fmt: skip
 
@@ -88,6 +106,7 @@ _WITHOUT_EFFECT = {
     "validation-interval": "it has no effect; validation.interval, at the top of the file, has",
     "retention-check-interval": "it has no effect since Litestream 0.5",
     "max-sync-ltx-files": "it has no effect here: files are uploaded in batches of their own size",
+    "max-reconnects": "it has no effect here: each call that needs a connection tries to make one",
     "sign-accept-encoding": "it has no effect here: that header is never signed",
 }
 _NO_AGE = "age encryption is not supported, as in Litestream 0.5: the replica would not be encrypted"
@@ -129,6 +148,8 @@ class ReplicaConfig:
         """Return what the log says of the place; no secret is among it."""
         if self.type == "file":
             return {"path": self.url.path}
+        if self.type == "nats":
+            return {"host": self.url.host, "bucket": self.url.path}
         shown = {"bucket": self.url.host, "path": self.url.path}
         for name in ("region", "endpoint"):
             value = self.options.get(name) or self.url.query.get(name)
@@ -215,13 +236,15 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
     if is_url(section.text("path")):
         section.fail(f"expected a path, got a URL; did you mean url: {without_secrets(section.text('path'))}?", "path")
     if "url" in section:
-        return _given_url(section)
+        return _given_url(section, _holder(section, defaults, "bucket"))
     path = section.text("path")
     if replica_type == "file":
         if not path:
             section.fail("expected the path of a file replica, or its url")
         return ReplicaURL("file", path=str(expand_path(path)))
     bucket = _holder(section, defaults, "bucket").text("bucket")
+    if replica_type == "nats":
+        return ReplicaURL("nats", path=bucket)  # the bucket is where others have a path, and there is none in it
     if replica_type in {"abs", "oss", "s3"} and not bucket:
         section.fail(f"expected the bucket of an {replica_type} replica, or its url")
     if replica_type == "abs":
@@ -233,14 +256,16 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
     return ReplicaURL(replica_type, host=bucket, path=path)
 
 
-def _given_url(section: Section) -> ReplicaURL:
-    for key in ("path", "bucket"):
-        if key in section:
-            section.fail(f"a replica with a url has its {key} in there, so it cannot have another one", key)
+def _given_url(section: Section, of_bucket: Section) -> ReplicaURL:
     try:
         url = checked_replica_url(section.text("url"))
     except UsageError as error:
         section.fail(str(error), "url")
+    if url.scheme == "nats" and not url.path:
+        return replace(url, path=of_bucket.text("bucket"))  # the URL may name the server only
+    for key in ("path", "bucket"):
+        if key in section:
+            section.fail(f"a replica with a url has its {key} in there, so it cannot have another one", key)
     return replace(url, path=str(expand_path(url.path))) if url.scheme == "file" else url
 
 
@@ -249,8 +274,8 @@ def _options(section: Section, defaults: Section, replica_type: str) -> dict[str
     options: dict[str, object] = {}
     for key, read in _READERS.get(replica_type, {}).items():
         value = read(_holder(section, defaults, key), key)
-        if value is not None and value != "":
-            options[key.replace("-", "_")] = value
+        if value not in (None, "", []):
+            options[_OPTION_NAMES.get(key, key.replace("-", "_"))] = value
     if path := options.get("sse_customer_key_path"):
         options["sse_customer_key_path"] = str(Path(str(path)).expanduser())
     return options

@@ -80,6 +80,14 @@ class Section:
             self.fail(f"expected a text, got {_kind(node)}", key)
         return node.text
 
+    def texts(self, key: str) -> list[str]:
+        """Return the texts in the list of a key, or the one text that it is."""
+        node = self._items.get(key)
+        items = [node] if isinstance(node, Scalar) else self._list(key)
+        if not all(isinstance(item, Scalar) for item in items):
+            self.fail("expected a list of texts", key)
+        return [item.text for item in items if isinstance(item, Scalar)]
+
     def boolean(self, key: str) -> bool | None:
         """Return a truth value, or None."""
         text = self.text(key).strip().lower()

@@ -36,6 +36,7 @@ MODULES = {
     "replication.client.file": ("FileReplicaClient",),
     "replication.client.gcs": ("GCSReplicaClient",),
     "replication.client.memory": ("MemoryReplicaClient",),
+    "replication.client.nats": ("NatsReplicaClient",),
     "replication.client.oss": ("OSSReplicaClient",),
     "replication.client.s3": ("S3ReplicaClient",),
     "replication.client.url": ("ReplicaClientFactory", "register_replica_client", "replica_client"),

@@ -8,6 +8,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
+from typing import Self
 from weakref import WeakSet
 
 from replication.forking import after_fork_in_child
@@ -43,6 +44,14 @@ class OpenFile:
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self.size = os.fstat(self.descriptor).st_size
+
+    @classmethod
+    def of_descriptor(cls, descriptor: int) -> Self:
+        """Take over an open file, which need not have a name any more."""
+        file = cls.__new__(cls)
+        file.descriptor = descriptor
+        file.size = os.fstat(descriptor).st_size
+        return file
 
     def read(self, start: int, end: int) -> bytes:
         """Return bytes `start` to `end` (exclusive), fewer at the end of the file.

@@ -14,7 +14,7 @@ from replication.errors import UsageError
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
 """Makes a client of a URL's parts and the caller's options, or raises UsageError."""
 
-_NOT_YET = ("http", "https", "nats", "sftp", "webdav", "webdavs")
+_NOT_YET = ("http", "https", "sftp", "webdav", "webdavs")
 
 _lock = threading.Lock()
 _factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
@@ -102,6 +102,15 @@ def _s3_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
     return RetryingClient(S3ReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
 
 
+def _nats_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.nats import NatsReplicaClient  # noqa: PLC0415
+    from replication.client.nats_config import nats_config  # noqa: PLC0415
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+
+    config = nats_config(url, options)
+    return RetryingClient(NatsReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
 def _azure_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
     from replication.client.azure import AzureReplicaClient  # noqa: PLC0415
     from replication.client.azure_config import azure_config  # noqa: PLC0415
@@ -123,5 +132,6 @@ def _oss_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient
 register_replica_client("abs", _azure_client)
 register_replica_client("file", _file_client)
 register_replica_client("gs", _gcs_client)
+register_replica_client("nats", _nats_client)
 register_replica_client("oss", _oss_client)
 register_replica_client("s3", _s3_client)

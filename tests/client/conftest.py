@@ -12,6 +12,7 @@ from tests.support.azure_server import AzureServer
 from tests.support.gcs_server import DEFAULT_BUCKET as GCS_BUCKET
 from tests.support.gcs_server import GCSServer
 from tests.support.litestream_program import ConfiguredReplica, FileReplica, S3Replica
+from tests.support.nats_server import NatsServer
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
 
 
@@ -27,6 +28,19 @@ def s3_server(s3_process: S3Server) -> Iterator[S3Server]:
     s3_process.reset()
     yield s3_process
     s3_process.reset()
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def nats_place(nats_server: NatsServer, tmp_path: Path) -> Place:
+    bucket = nats_server.create_bucket(f"interop-{tmp_path.name}")
+    replica = ConfiguredReplica(settings={"type": "nats", "url": nats_server.url(bucket)})
+    return Place(replica, replica_client(nats_server.url(bucket)))
 
 
 @pytest.fixture

@@ -106,6 +106,17 @@ class ServerProcess:
             process.kill()
             process.wait()
 
+    def freeze(self) -> None:
+        """Let the program do nothing until it is thawed or killed; its connections stay."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # a moment later it has stopped
+
+    def thaw(self) -> None:
+        """Let the program go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"{self._command[0]} ended by itself:\n{self._log_path.read_text()}"
