@@ -23,7 +23,7 @@ from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.load import load_files
-from vfs.schedule import LONG_PAUSE_INTERVALS, Schedule
+from vfs.schedule import LONG_PAUSE_INTERVALS, Cause, Schedule
 from vfs.view import View
 from vfs.waiter import Waiter
 
@@ -73,10 +73,8 @@ class Follower:
         """
         return self._anew(None, waiter, history=0, epoch=0)
 
-    def step(self, view: View, waiter: Waiter, *, in_turn: bool = False) -> Composed | None:
-        """Return the view after `view`, or None if nothing is new.
-
-        While nothing is new, a step `in_turn` may leave level 0 out, because the next one follows soon.
+    def step(self, view: View, waiter: Waiter, cause: Cause = Cause.ASKED) -> Composed | None:
+        """Return the view after `view`, or None if nothing is new; the cause says which levels to look at first.
 
         Raises:
             PositionError: there are newer files, but a gap before them.
@@ -93,7 +91,7 @@ class Follower:
             if rebase:
                 composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
             else:
-                composed = self._advance(view, waiter, idle=in_turn and self._idle)
+                composed = self._advance(view, waiter, cause)
         except LitestreamError as error:
             self._rebase |= rebase
             if isinstance(error, _WRONG_REPLICA):
@@ -103,8 +101,8 @@ class Follower:
         self._idle = composed is None
         return composed
 
-    def _advance(self, view: View, waiter: Waiter, *, idle: bool) -> Composed | None:
-        levels = self._schedule.next_levels(idle=idle)
+    def _advance(self, view: View, waiter: Waiter, cause: Cause) -> Composed | None:
+        levels = self._schedule.next_levels(cause, idle=self._idle)
         listing = self._list(levels, view.txid, waiter)
         if self._needs_more(listing, view.txid, waiter) and 1 not in listing:
             # Level 1 is where files of level 0 go when they are deleted, so that it mostly says all there is to say.

@@ -1,4 +1,8 @@
-"""The thread that polls a replica: at intervals, at once when it is woken, until it is stopped.
+"""The thread that polls a replica: at intervals, at once when it is woken or pushed, until it is stopped.
+
+Whoever wakes it waits for news, so it polls whatever it did before. Pushes may come as fast as files do: one poll
+answers all that came since the last one began, and between a poll and a pushed one there is a gap, as long as the poll
+before took. Pushes put off no poll that is due.
 
 The garbage collector closes forgotten connections on any thread and between any two steps, so whoever stops the poller
 may be the poller itself, in the middle of anything. Stopping therefore takes no lock that somebody could hold: it sets
@@ -7,25 +11,46 @@ where it is in the middle of nothing.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread, current_thread
 
+from replication.clock import SYSTEM_CLOCK
 from replication.errors import UnavailableError
+from vfs.schedule import Cause
 from vfs.threads import start_thread
+
+LEAST_GAP_S = 0.01
+"""The shortest time from the end of a poll to a pushed one, in seconds."""
+
+
+def _nothing() -> None:
+    """Begin with nothing to do."""
 
 
 class Poller:
-    """Calls `poll` again and again, and says whether it was woken for it; at the end it calls `ended`."""
+    """Calls `poll` again and again with why; on its thread, `began` comes before all that and `ended` after."""
 
-    def __init__(self, name: str, interval_s: float, poll: Callable[[bool], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        interval_s: float,
+        poll: Callable[[Cause], None],
+        *,
+        began: Callable[[], None] = _nothing,
+        ended: Callable[[], None],
+    ) -> None:
         """Start no thread yet."""
         self.interval_s = interval_s
         self._name = name
         self._poll = poll
+        self._began = began
         self._ended = ended
-        self._wakes: SimpleQueue[None] = SimpleQueue()
-        self._thread: Thread | None = None
+        self._signals: SimpleQueue[None] = SimpleQueue()  # says that one of the next three was set
+        self._woken = False
+        self._pushed = False
         self._stopped = False
+        self._thread: Thread | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -58,32 +83,53 @@ class Poller:
 
     def wake(self) -> None:
         """Poll at once."""
-        if self._wakes.empty():  # one is enough
-            self._wakes.put(None)
+        self._woken = True
+        self._signal()
+
+    def push(self) -> None:
+        """Poll soon, because the store says that a file may have come."""
+        self._pushed = True
+        self._signal()
 
     def stop(self) -> None:
         """Let the thread end, soon."""
         self._stopped = True
-        self.wake()
+        self._signal()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the thread has ended, but at most so many seconds; on the thread itself, not at all."""
         if self._thread is not None and not self.is_current:
             self._thread.join(timeout_s)
 
+    def _signal(self) -> None:
+        if self._signals.empty():  # one is enough
+            self._signals.put(None)
+
     def _run(self) -> None:
-        woken = self._wait()
-        while not self._stopped:
-            self._poll(woken)
-            woken = self._wait()
+        now = SYSTEM_CLOCK.monotonic
+        interval_began = gap_ends = now()
+        self._began()
+        while (cause := self._wait(interval_began, gap_ends)) is not None:
+            begin = now()
+            self._poll(cause)
+            end = now()
+            gap_ends = end + max(LEAST_GAP_S, end - begin)
+            if cause is not Cause.PUSHED:
+                interval_began = end
         self._ended()
 
-    def _wait(self) -> bool:
-        """Wait for the next interval, and say whether that was cut short."""
-        try:
-            self._wakes.get(timeout=self.interval_s)
-            while not self._wakes.empty():
-                self._wakes.get_nowait()
-        except Empty:
-            return False
-        return True
+    def _wait(self, interval_began: float, gap_ends: float) -> Cause | None:
+        """Wait for the next poll, and return its cause; None if there is to be none any more."""
+        while not self._stopped:
+            now, due = SYSTEM_CLOCK.monotonic(), interval_began + self.interval_s
+            if self._woken:
+                self._woken = self._pushed = False
+                return Cause.ASKED
+            if self._pushed and now >= gap_ends:
+                self._pushed = False
+                return Cause.PUSHED
+            if now >= due:
+                return Cause.DUE  # which may look elsewhere than a pushed one
+            with suppress(Empty):
+                self._signals.get(timeout=(min(due, gap_ends) if self._pushed else due) - now)
+        return None

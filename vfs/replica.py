@@ -1,7 +1,8 @@
 """The state of one replica that its connections share: the current view, the poller, the page cache.
 
 - `current` is the newest view; it is replaced, never changed, so reading it needs no lock.
-- The first use loads it. From then on one thread polls, until `close`, and does what closing needs locks for.
+- The first use loads it. From then on one thread polls, until `close`, and does what closing needs locks for. It
+  polls at once when the store says that a file may have come, where the store can say so.
 - Polls, by the thread or by hand, run one at a time; each publishes at most one new view.
 - A view pinned by a transaction stays readable: pages of vanished files come from files that provably hold the same.
 - Storage is asked on threads of the process that first used the replica. In a forked child nothing of it works, and
@@ -28,7 +29,9 @@ from vfs.file_table import FileTable
 from vfs.follow import Follower
 from vfs.pages import PageSource
 from vfs.poller import Poller
+from vfs.push import Push
 from vfs.readahead import Readahead
+from vfs.schedule import Cause
 from vfs.stats import Stats
 from vfs.uri import Options
 from vfs.view import View
@@ -78,9 +81,11 @@ class SharedReplica:
         self._poller = Poller(
             f"litestream-poll-{client.type}",
             options.poll_interval_s,
-            lambda woken: self._poll(in_turn=not woken),
-            self._finish,
+            self._poll,
+            began=self._began,
+            ended=self._ended,
         )
+        self.push = Push(self.client, self._poller.push, logger)
         self._closed = False
         self._finishing = Lock()  # taken once and never waited for
 
@@ -201,8 +206,8 @@ class SharedReplica:
                     self.poll(waiter)
             raise
 
-    def poll(self, waiter: Waiter, *, in_turn: bool = False) -> TXID:
-        """Ask the storage for newer files now, and return the TXID visible afterwards; `in_turn` is as for `step`.
+    def poll(self, waiter: Waiter, cause: Cause = Cause.ASKED) -> TXID:
+        """Ask the storage for newer files now, and return the TXID visible afterwards.
 
         Raises:
             LitestreamError: the poll failed; the view is as before, and `error` is set.
@@ -211,7 +216,7 @@ class SharedReplica:
         with self._turn(waiter):
             self.stats.count("polls")
             try:
-                composed = self._follower.step(self.view, waiter, in_turn=in_turn)
+                composed = self._follower.step(self.view, waiter, cause)
                 if composed is not None:
                     self._publish(composed)
             except InterruptedReadError:
@@ -271,7 +276,7 @@ class SharedReplica:
             return
         self._closed = True
         self._poller.stop()
-        if self._poller.is_current or self.fetcher.is_current:
+        if self._poller.is_current or self.fetcher.is_current or self.push.is_current:
             return  # the garbage collector came by while this thread is in the middle of something
         self._poller.join(2 * CLOSE_TIMEOUT_S)
         if not self._poller.is_alive:
@@ -283,6 +288,14 @@ class SharedReplica:
             self._poller.stop()
             self._poller.join(timeout_s)
             self.fetcher.settle(timeout_s)
+
+    def _began(self) -> None:
+        self.push.begin()
+
+    def _ended(self) -> None:
+        """Stop being pushed and let go of what is left, at the end of the poller's thread."""
+        self.push.end()
+        self._finish()
 
     def _finish(self) -> None:
         """Let go of everything, once, when the poller has ended; not if only the program ends."""
@@ -316,9 +329,9 @@ class SharedReplica:
             self._logger.warning("cannot poll: %s", error)
         self.error = error
 
-    def _poll(self, *, in_turn: bool) -> None:
+    def _poll(self, cause: Cause) -> None:
         try:
-            self.poll(self.waiter(self._poller.is_stopped), in_turn=in_turn)
+            self.poll(self.waiter(self._poller.is_stopped), cause)
         except LitestreamError:
             return  # kept in `error`, logged, and tried again at the next interval
         except Exception as error:  # a poller that ended would leave its readers behind, in silence

@@ -23,6 +23,7 @@ def stats_report(replica: SharedReplica) -> dict[str, object]:
             "bytes_used": stats.prefetch_bytes_used,
         },
         "polls": stats.polls,
+        "push": replica.push.is_on,
         "poll_errors": stats.poll_errors,
         "repairs": stats.repairs,
         "txid": f"{view.txid:016x}",

@@ -16,10 +16,10 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
 from replication.client.file_lease import FileLeaseStore
@@ -39,6 +39,9 @@ from replication.errors import (
 from replication.ltx.file_info import FileInfo
 from replication.ltx.name import LTXName, ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_name
 from replication.position import NO_TXID, TXID
+
+if TYPE_CHECKING:
+    from replication.client.file_watch import FileWatch
 
 LEFTOVER_AGE_S = 3600.0
 """How long a temporary file is let alone after its last change."""
@@ -84,6 +87,18 @@ class FileReplicaClient(ReplicaClient):
     def lease_store(self) -> FileLeaseStore:
         """Return where the replica's lease is."""
         return FileLeaseStore(self._root)
+
+    def watch(self, on_change: Callable[[], None]) -> "FileWatch":
+        """Call `on_change` soon after a file may have appeared, from a thread of the watch, until that is closed.
+
+        Raises:
+            UsageError: watchfiles is not installed.
+            UnavailableError: there can be no more watches in this process.
+
+        """
+        from replication.client.file_watch import FileWatch  # noqa: PLC0415 - only readers watch
+
+        return FileWatch(self._root, on_change)
 
     def init(self) -> None:
         """Check that the root, if there is one, is a directory."""

@@ -15,7 +15,7 @@ from tests.support.faulty_client import FaultyClient
 from tests.support.primary import Primary
 from tests.support.reading import assert_same, begin, file_of, followed, image_of, opened
 from vfs.load import HEAD_SIZE, WHOLE_SIZE
-from vfs.schedule import POLLS_PER_TURN
+from vfs.schedule import POLLS_PER_TURN, Cause
 
 CREATE = "CREATE TABLE item (id INTEGER PRIMARY KEY, body)"
 
@@ -47,7 +47,7 @@ def test_a_poll_that_finds_nothing_lists_level_0_and_each_other_level_in_turn(
         client.clear_calls()
         shared = replica.open().replica
         for _ in range(POLLS_PER_TURN * (len(LEVELS) - 1)):
-            shared.poll(shared.waiter(), in_turn=True)
+            shared.poll(shared.waiter(), Cause.DUE)
         assert {call.level for call in client.calls} == set(LEVELS)
         assert client.count("ltx_files") == POLLS_PER_TURN * (len(LEVELS) - 1)
         assert client.count("read_ltx") == 0
