@@ -22,6 +22,13 @@ class CountingClient(WrapperClient):
         self._stats.count("list_requests")
         return super().ltx_files(level, seek, use_metadata=use_metadata)
 
+    def read_named(self, level: int, min_txid: TXID, max_txid: TXID, limit: int) -> tuple[FileInfo, bytes]:
+        """Return the first bytes of a file that was not listed, and what a listing would say of it."""
+        self._stats.count("get_requests")
+        info, data = self.inner.read_named(level, min_txid, max_txid, limit)
+        self._stats.count("bytes_read", len(data))
+        return info, data
+
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
         self._stats.count("get_requests")

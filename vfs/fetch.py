@@ -32,6 +32,7 @@ class Fetcher:
         self._patience_s = patience_s
         self._clock = clock
         self.accurate_list_times = client.accurate_list_times
+        self.is_local = client.is_local
         self._pool = RequestPool(MAX_IN_FLIGHT, f"litestream-fetch-{name}")
         self._lock = Lock()
         self._in_flight: dict[_Range, tuple[Future[bytes], float]] = {}  # guarded by _lock
@@ -68,6 +69,10 @@ class Fetcher:
         if self._client.is_local:
             return self._client.read_ltx(info, start, end)
         return waiter.result(self.read(info, start, end))
+
+    def named(self, level: int, txid: TXID, limit: int) -> "Future[tuple[FileInfo, bytes]]":
+        """Ask for the first bytes of the file of one TXID, which was not listed."""
+        return self._pool.submit(self._client.read_named, level, txid, txid, limit)
 
     def list(self, level: int, seek: TXID = NO_TXID) -> Future[tuple[FileInfo, ...]]:
         """Ask for the files of a level from a TXID on."""

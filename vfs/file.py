@@ -57,6 +57,7 @@ class ReplicaFile:
         self.set_prefetch_size(prefetch_size)
         self._handle: int | None = None  # the sqlite3 pointer of the connection
         self._connection: ref[apsw.Connection] | None = None
+        self._rest = self.replica.rest
         self.replica.add_pin(self)
 
     def __repr__(self) -> str:
@@ -139,7 +140,10 @@ class ReplicaFile:
             return
         view = self.target
         if view is None:
-            replica = self.replica
+            replica, rest = self.replica, self._rest
+            rest.touched = True
+            if rest.is_resting:
+                self._wake_up()
             view = replica.current
             if view is None or replica.limits_staleness:
                 view = self._check_current()
@@ -210,6 +214,12 @@ class ReplicaFile:
         self.replica.drop_pin(self)
         self.replica.stats.count("cache_hits", self.hits)
         self.use.release()
+
+    def _wake_up(self) -> None:
+        try:
+            self.replica.wake_up()
+        except LitestreamError as error:
+            raise read_error(error) from error
 
     def _check_current(self) -> View:
         try:

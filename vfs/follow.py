@@ -22,8 +22,9 @@ from vfs.compose import Composed, compose, written_at
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
-from vfs.load import load_files
-from vfs.schedule import LONG_PAUSE_INTERVALS, Cause, Schedule
+from vfs.load import LoadedFile, load_files
+from vfs.next_files import NextFiles
+from vfs.schedule import LIST_INTERVAL_S, LONG_PAUSE_INTERVALS, Cause, Schedule
 from vfs.view import View
 from vfs.waiter import Waiter
 
@@ -55,6 +56,8 @@ class Follower:
         self._rebase = False
         self._rewinds = 0
         self._last_step = clock.monotonic()
+        self._last_list = clock.monotonic()
+        self._next_files = NextFiles(fetcher, clock)
         self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each level that has files
         self.table = FileTable(history=0)
 
@@ -91,7 +94,8 @@ class Follower:
             if rebase:
                 composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
             else:
-                composed = self._advance(view, waiter, cause)
+                found = self._by_name(view, waiter, cause, now)
+                composed = self._advance(view, waiter, cause) if found is None else self._lay(found, view)
         except LitestreamError as error:
             self._rebase |= rebase
             if isinstance(error, _WRONG_REPLICA):
@@ -99,6 +103,22 @@ class Follower:
             raise
         self._last_step = now
         self._idle = composed is None
+        return composed
+
+    def _by_name(self, view: View, waiter: Waiter, cause: Cause, now: float) -> list[LoadedFile] | None:
+        """Return the next files by their names, or None where a listing is due or does better."""
+        is_due = self._schedule.wants_all or now - self._last_list >= LIST_INTERVAL_S
+        if cause is Cause.ASKED or is_due or self._fetcher.is_local:
+            return None
+        return self._next_files.fetch(view, self.table, self.poll_interval_s, waiter)
+
+    def _lay(self, found: list[LoadedFile], view: View) -> Composed | None:
+        if not found:
+            return None
+        loaded = self.table.unify(found)
+        composed = compose(loaded, view, history=view.history, epoch=view.epoch)
+        self.table.add(loaded)
+        self._rewinds = 0
         return composed
 
     def _advance(self, view: View, waiter: Waiter, cause: Cause) -> Composed | None:
@@ -210,6 +230,7 @@ class Follower:
         return self._note(listing)
 
     def _note(self, listing: Listing) -> Listing:
+        self._last_list = self._clock.monotonic()
         for level, infos in listing.items():
             if infos:
                 self._seeks[level] = infos[-1].min_txid

@@ -69,6 +69,18 @@ def load_files(
     return [_finish(parts, tail, waiter) for parts, tail in zip(asked, tails, strict=True)]
 
 
+def loaded_whole(info: FileInfo, data: bytes) -> LoadedFile:
+    """Return a file of which all bytes are here, verified.
+
+    Raises:
+        LTXError, ChecksumMismatchError: it is broken.
+
+    """
+    header = unpack_header(info, data[:HEADER_SIZE])
+    with naming_file(info):
+        return LoadedFile(LTXFile(info, header, data), decode_file(data).index, data)
+
+
 def load_existing(infos: Iterable[FileInfo], fetcher: Fetcher, waiter: Waiter) -> list[LoadedFile]:
     """Return what `load_files` would, without the files that are broken or no longer in the replica.
 
@@ -128,7 +140,7 @@ def _finish(parts: _Parts, tail: Future[bytes] | None, waiter: Waiter) -> Loaded
     header = unpack_header(info, head[:HEADER_SIZE])
     with naming_file(info):
         if tail is None:
-            return LoadedFile(LTXFile(info, header, head), decode_file(head).index, head)
+            return loaded_whole(info, head)
         last = waiter.result(tail)
         size = tail_size(last[-MIN_TAIL_SIZE:], info.size)
         if size > len(last):

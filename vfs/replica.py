@@ -31,6 +31,7 @@ from vfs.pages import PageSource
 from vfs.poller import Poller
 from vfs.push import Push
 from vfs.readahead import Readahead
+from vfs.rest import WAKE_TIMEOUT_S, Rest
 from vfs.schedule import Cause
 from vfs.stats import Stats
 from vfs.uri import Options
@@ -74,6 +75,8 @@ class SharedReplica:
         self._pid = os.getpid()
         self.current: View | None = None  # the newest view; None before the first, and in a forked child
         self._published = Condition()
+        self._polls_ended = 0  # of the poller, guarded by _published
+        self.rest = Rest(options.poll_interval_s, clock)
         self._polling = Lock()  # held while a view is loaded or polled for
         self._last_poll: float | None = None  # guarded by _polling
         self._follower = Follower(self.fetcher, options.poll_interval_s, clock, logger)
@@ -125,7 +128,7 @@ class SharedReplica:
     @property
     def poll_interval_s(self) -> float:
         """Seconds from one poll to the next."""
-        return self._poller.interval_s
+        return self.rest.interval_s
 
     @property
     def lag_s(self) -> float:
@@ -233,6 +236,7 @@ class SharedReplica:
 
         The poller looks once more at once, and then as often as it does.
         """
+        self.rest.end()
         if self.view.txid < txid:
             self._poller.wake()
         with self._published:
@@ -240,6 +244,20 @@ class SharedReplica:
                 self._published.wait(min(CHECK_INTERVAL_S, waiter.remaining_s))
                 waiter.check_interrupted()
         return self.view.txid >= txid
+
+    def wake_up(self) -> None:
+        """End the rest of a replica that nobody has read, and wait for a poll, but not for long."""
+        self.check_process()
+        self.rest.end()
+        self._poller.interval_s = self._follower.poll_interval_s = self.rest.interval_s
+        if self.lag_s <= self.rest.interval_s:
+            return
+        deadline = self.clock.monotonic() + WAKE_TIMEOUT_S
+        with self._published:
+            ended = self._polls_ended
+            self._poller.wake()
+            while self._polls_ended == ended and (left_s := deadline - self.clock.monotonic()) > 0:
+                self._published.wait(left_s)
 
     def check_staleness(self) -> None:
         """Raise if the last successful poll is longer ago than `max_staleness` allows.
@@ -256,7 +274,7 @@ class SharedReplica:
 
     def set_poll_interval(self, poll_interval_s: float) -> None:
         """Poll this often from now on."""
-        self._poller.interval_s = poll_interval_s
+        self.rest.interval_s = self._poller.interval_s = poll_interval_s
         self._follower.poll_interval_s = poll_interval_s
         self._poller.wake()
 
@@ -330,6 +348,13 @@ class SharedReplica:
         self.error = error
 
     def _poll(self, cause: Cause) -> None:
+        self._poll_safely(cause)
+        self._poller.interval_s = self._follower.poll_interval_s = self.rest.next_interval_s()
+        with self._published:
+            self._polls_ended += 1
+            self._published.notify_all()
+
+    def _poll_safely(self, cause: Cause) -> None:
         try:
             self.poll(self.waiter(self._poller.is_stopped), cause)
         except LitestreamError:

@@ -13,6 +13,9 @@ from enum import Enum, auto
 from replication.levels import LEVELS, SNAPSHOT_LEVEL
 
 POLLS_PER_TURN = 3
+LIST_INTERVAL_S = 30.0
+"""How long files may be asked for by name only, for a name that is not there may have come and gone."""
+
 LONG_PAUSE_INTERVALS = 5
 """After a pause longer than this many intervals, whatever could have happened: list every level."""
 
@@ -33,6 +36,11 @@ class Schedule:
         self._polls = 0
         self._turn = 1
         self._all = False
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether the next poll should list every level."""
+        return self._all
 
     def want_all(self) -> None:
         """List every level, at each poll until all were listed."""

@@ -14,7 +14,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, ClassVar
 
+from replication.client.reader import identity_of
+from replication.clock import from_timestamp_ms
 from replication.ltx.file_info import FileInfo
+from replication.ltx.header import HEADER_SIZE, Header
 from replication.position import NO_TXID, TXID
 
 
@@ -73,6 +76,31 @@ class ReplicaClient(ABC):
             DeniedError, UnavailableError: the storage refused, or did not answer; reads may raise them too.
 
         """
+
+    def read_named(self, level: int, min_txid: TXID, max_txid: TXID, limit: int) -> tuple[FileInfo, bytes]:
+        """Return the first `limit` bytes of a file that was not listed, and what a listing would say of it.
+
+        Of a file that is longer than that, the size is not told: it is that of the bytes.
+
+        Raises:
+            LTXMissingError: there is no file of that name.
+            LTXError: it does not begin as an LTX file.
+            DeniedError, UnavailableError: the storage refused, or did not answer.
+
+        """
+        with self.open_ltx_file(level, min_txid, max_txid, 0, limit) as reader:
+            data = reader.read()
+            identity = identity_of(reader)
+        header = Header.unpack(data[:HEADER_SIZE])
+        info = FileInfo(
+            level=level,
+            min_txid=min_txid,
+            max_txid=max_txid,
+            size=len(data),
+            created_at=from_timestamp_ms(header.timestamp_ms),
+            identity=identity,
+        )
+        return info, data
 
     @abstractmethod
     def write_ltx_file(

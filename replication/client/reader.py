@@ -45,6 +45,11 @@ class RangeReader(io.BufferedIOBase):
         end = "end" if self._end is None else self._end
         return f"<RangeReader {self._start}..{end} at={self._position}>"
 
+    @property
+    def identity(self) -> str:
+        """The identity of the file, empty if the store gives none."""
+        return self._chunk.identity
+
     def readable(self) -> bool:
         """Say that it can be read."""
         return True
@@ -119,6 +124,12 @@ class RangeReader(io.BufferedIOBase):
             if len(chunk.data) < end - self._position:
                 self._end = self._position + len(chunk.data)  # cut short: here the file ends
         self._chunk_start = self._position
+
+
+def identity_of(reader: BinaryIO) -> str:
+    """Return the identity of the file that a reader reads, empty if that is not known."""
+    identity = getattr(reader, "identity", "")  # of our readers; an operating system's file has none
+    return identity if isinstance(identity, str) else ""
 
 
 def open_range_reader(read_chunk: ReadChunk, *, offset: int, size: int, chunk_size: int = CHUNK_SIZE) -> BinaryIO:

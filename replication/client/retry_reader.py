@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
+from replication.client.reader import identity_of
+
 Retry = Callable[[Callable[[], bytes]], bytes]
 
 
@@ -18,6 +20,11 @@ class RetryingReader(io.BufferedIOBase):
 
     def __repr__(self) -> str:
         return f"<RetryingReader of {self._inner!r}>"
+
+    @property
+    def identity(self) -> str:
+        """The identity of the file, as the inner reader knows it."""
+        return identity_of(self._inner)
 
     def close(self) -> None:
         """Close both."""

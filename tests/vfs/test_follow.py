@@ -14,6 +14,7 @@ from replication.ltx.decoder import decode_file
 from tests.support.faulty_client import FaultyClient
 from tests.support.primary import Primary
 from tests.support.reading import assert_same, begin, file_of, followed, image_of, opened
+from vfs import follow
 from vfs.load import HEAD_SIZE, WHOLE_SIZE
 from vfs.schedule import POLLS_PER_TURN, Cause
 
@@ -40,8 +41,9 @@ def add(primary: Primary, count: int = 1) -> None:
 
 
 def test_a_poll_that_finds_nothing_lists_level_0_and_each_other_level_in_turn(
-    primary: Primary, client: FaultyClient
+    primary: Primary, client: FaultyClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follow, "LIST_INTERVAL_S", 0.0)
     with followed(client) as replica:
         assert replica.txid == primary.txid
         client.clear_calls()

@@ -131,20 +131,24 @@ def test_a_connection_that_is_forgotten_needs_no_collector(good: Path) -> None:
 def test_the_collector_may_close_a_replica_on_its_own_threads(good: Path) -> None:
     before = set(threading.enumerate())
     client = FaultyClient(FileReplicaClient(good))
+    gc.disable()  # the collector must not come before the poller is in the middle of something
     connection = litestream.connect(client, poll_interval_s=0.01)
     circle: list[object] = [connection]
     circle.append(circle)
     del connection, circle
     collected = threading.Event()
-    read = client.inner.ltx_files
+    read = client.inner.read_ltx
 
-    def collect_and_list(*arguments: object, **options: object) -> object:
+    def collect_and_read(*arguments: object, **options: object) -> object:
         gc.collect()
         collected.set()
         return read(*arguments, **options)  # type: ignore[arg-type]
 
-    client.inner.ltx_files = collect_and_list  # type: ignore[method-assign,assignment]
-    assert collected.wait(5), "the poller has asked, and closed its own replica"
+    client.inner.read_ltx = collect_and_read  # type: ignore[method-assign,assignment]
+    try:
+        assert collected.wait(5), "the poller has asked, and closed its own replica"
+    finally:
+        gc.enable()
     wait_until(lambda: set(threading.enumerate()) == before, "the threads", timeout_s=5)
 
 

@@ -1,0 +1,74 @@
+"""The next files of level 0, asked for by name: files there hold one TXID, so the name of the next one is known.
+
+One request costs a twelfth of a listing, and its answer is the file. What is there must be shown to be of the history
+of what is known: it goes on in the WAL where the newest known file ended, under the same salts, or else that file is
+still in the replica. A name that is not there says that nothing is new, or that the file has come and gone: only a
+listing can tell, from time to time.
+"""
+
+from replication.clock import Clock, from_timestamp_ms
+from replication.errors import LTXMissingError
+from replication.ltx.file_info import FileInfo
+from replication.ltx.header import HEADER_SIZE, Header
+from replication.position import TXID
+from vfs.fetch import Fetcher
+from vfs.file_table import FileTable
+from vfs.load import LEVEL_0_WHOLE_SIZE, LoadedFile, loaded_whole
+from vfs.ltx_file import LTXFile
+from vfs.view import View
+from vfs.waiter import Waiter
+
+MAX_FILES = 16
+"""How many files are asked for one after the other; whoever is further behind does better with a listing."""
+
+
+class NextFiles:
+    """Asks for the files after a view."""
+
+    def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
+        """Take how to ask, and what time it is."""
+        self._fetcher = fetcher
+        self._clock = clock
+
+    def fetch(self, view: View, table: FileTable, interval_s: float, waiter: Waiter) -> list[LoadedFile] | None:
+        """Return the files that follow a view, none if there is none now; None if a listing has to tell.
+
+        After a file that was written within the last interval no other one is asked for: it can wait for the next.
+
+        Raises:
+            LTXError, ChecksumMismatchError: a file is broken.
+            DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
+
+        """
+        loaded: list[LoadedFile] = []
+        newest = table.get(FileInfo(level=0, min_txid=view.txid, max_txid=view.txid))
+        for txid in range(view.txid + 1, view.txid + 1 + MAX_FILES):
+            try:
+                info, data = waiter.result(self._fetcher.named(0, TXID(txid), LEVEL_0_WHOLE_SIZE + 1))
+            except LTXMissingError:
+                return loaded
+            if len(data) > LEVEL_0_WHOLE_SIZE:
+                return loaded or None  # too large to be taken whole
+            one = loaded_whole(info, data)
+            if newest is None or not self._goes_on(newest, one.file.header, waiter):
+                return loaded or None
+            loaded.append(one)
+            newest = one.file
+            if (self._clock.now() - from_timestamp_ms(newest.header.timestamp_ms)).total_seconds() < interval_s:
+                break
+        return loaded
+
+    def _goes_on(self, newest: LTXFile, header: Header, waiter: Waiter) -> bool:
+        """Say whether a file is proven to be of the same history as the one before it."""
+        before = newest.header
+        if (
+            before.wal_size
+            and header.wal_offset == before.wal_offset + before.wal_size
+            and (header.wal_salt1, header.wal_salt2) == (before.wal_salt1, before.wal_salt2)
+        ):
+            return True
+        try:
+            data = waiter.result(self._fetcher.read(newest.info, 0, HEADER_SIZE))
+        except LTXMissingError:
+            return False
+        return Header.unpack(data) == before
