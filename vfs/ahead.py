@@ -227,6 +227,17 @@ class FetchedAhead:
             return None
         return _frame(landing.future.result(), landing.span, place)
 
+    def drop(self, place: Place) -> None:
+        """Forget a page that landed, because it is kept elsewhere from now on."""
+        with self._lock:
+            landing = self._by_place.pop((place.file, place.start), None)
+            if landing is not None:
+                size = place.end - place.start
+                landing.left -= size
+                landing.budget.unused -= size
+                if landing.left <= 0:
+                    self._drop(landing)
+
     def peek_page(self, place: Place, page_size: int, pgno: int) -> bytes | None:
         """Return a page that has landed or is cached, and leave it where it is."""
         frame = self.peek(place)

@@ -29,6 +29,7 @@ GET_FILE = 0x4C545846
 SECTOR_SIZE = 4096
 _NONE, _SHARED = apsw.SQLITE_LOCK_NONE, apsw.SQLITE_LOCK_SHARED
 _CHARACTERISTICS = apsw.SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN
+QUERIES_BEFORE_SEARCH = 2  # reading the schema may be the first
 MAX_MOVES = 3  # to newer views, when page 1 of the pinned one is gone before anything of it was read
 
 _Front = dict[int, bytes]
@@ -48,6 +49,8 @@ class ReplicaFile:
         self.hits = 0  # pages answered from the front
         self._untouched = False  # the pinned view was not read from yet
         self._asked = False  # this transaction asked the replica for a page
+        self._went_on = False  # and for another than the first one
+        self._queries = 0  # transactions that did
         self._hits_when_asked = 0  # the pages answered from the front when it did so last
         self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
         self._page_one = PageOne()
@@ -106,6 +109,7 @@ class ReplicaFile:
         """Fetch so many bytes ahead at most from now on; 0 for none."""
         self._prefetch_size = size
         self._readahead = self.replica.readahead(size)
+        self._seeks = self._readahead is not None
 
     def travel(self, target: View | None) -> None:
         """Read at a view from the next transaction on, or at the newest one again."""
@@ -150,6 +154,8 @@ class ReplicaFile:
         self.pinned = view
         self._front = view.pages
         self._untouched = True
+        if self._seeks:
+            self._seek(view)
 
     def xUnlock(self, level: int) -> None:  # noqa: N802
         """Let go of the view when the transaction ends."""
@@ -159,6 +165,8 @@ class ReplicaFile:
             if self._readahead is not None and self._asked:
                 self._readahead.end(self.hits - self._hits_when_asked)
                 self._asked = False
+                self._queries += self._went_on
+                self._went_on = False
 
     def xFileSize(self) -> int:  # noqa: N802
         """Return the size of the database, in bytes."""
@@ -214,6 +222,14 @@ class ReplicaFile:
         self.replica.drop_pin(self)
         self.replica.stats.count("cache_hits", self.hits)
         self.use.release()
+
+    def _seek(self, view: View) -> None:
+        """Look for interior pages, once a query was answered."""
+        search = self.replica.interior_search
+        if search.is_done:
+            self._seeks = False
+        elif self._queries >= QUERIES_BEFORE_SEARCH:
+            search.step(view)
 
     def _wake_up(self) -> None:
         try:
@@ -279,6 +295,7 @@ class ReplicaFile:
         if readahead is None:
             return self.replica.read(view, pgno, self.waiter())
         self._asked, self._hits_when_asked = True, self.hits
+        self._went_on = pgno > 1
         readahead.before(view, pgno)
         page = self.replica.read(view, pgno, self.waiter())
         readahead.after(view, pgno, page)

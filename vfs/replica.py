@@ -27,6 +27,7 @@ from vfs.counting_client import CountingClient
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.follow import Follower
+from vfs.interior_search import InteriorSearch
 from vfs.pages import PageSource
 from vfs.poller import Poller
 from vfs.push import Push
@@ -81,6 +82,7 @@ class SharedReplica:
         self._last_poll: float | None = None  # guarded by _polling
         self._follower = Follower(self.fetcher, options.poll_interval_s, clock, logger)
         self._pages = PageSource(self.fetcher, self.cache, self.stats, self._follower)
+        self.interior_search = InteriorSearch(self._pages.interiors, self._pages.ahead)
         self._poller = Poller(
             f"litestream-poll-{client.type}",
             options.poll_interval_s,
