@@ -9,6 +9,7 @@ database and within what the page cache keeps for interior pages; what it finds 
 from collections import deque
 from threading import Lock
 
+from replication.clock import Clock
 from vfs import btree
 from vfs.ahead import Budget, FetchedAhead
 from vfs.cache import HELD_SHARE
@@ -24,21 +25,22 @@ DATABASE_SHARE = 100
 
 MAX_AT_ONCE = 64  # pages on their way
 
-MAX_MISSES = 64
-"""So many steps without a page that came end the search: the storage does not answer, or the pages were taken."""
+PATIENCE_S = 30.0
+"""So long without a page that came ends the search: the storage does not answer."""
 
 
 class InteriorSearch:
     """The search of one replica, begun anew by whoever makes the first step."""
 
-    def __init__(self, interiors: Interiors, ahead: FetchedAhead) -> None:
+    def __init__(self, interiors: Interiors, ahead: FetchedAhead, clock: Clock) -> None:
         """Seek nothing yet."""
+        self._clock = clock
+        self._last_came = 0.0  # when a page came last, or the search began
         self.is_done = False
         self._interiors = interiors
         self._ahead = ahead
         self._lock = Lock()  # held while a step is made
         self._room: int | None = None  # pages that may still be sought; None before the first step
-        self._misses = 0
         self._waiting: deque[int] = deque()  # pages to ask for
         self._siblings: dict[int, tuple[int, ...]] = {}  # of a page that stands for them
         self._on_the_way: list[int] = []
@@ -49,12 +51,19 @@ class InteriorSearch:
             return
         try:
             if self._room is None:
+                self._last_came = self._last_came or self._clock.monotonic()
                 self._begin(view)
             came = [pgno for pgno in self._on_the_way if self._look(view, pgno)]
-            self._on_the_way = [pgno for pgno in self._on_the_way if pgno not in came]
-            self._misses = 0 if came else self._misses + 1
+            lost = [pgno for pgno in self._on_the_way if pgno not in came and not self._is_coming(view, pgno)]
+            self._on_the_way = [pgno for pgno in self._on_the_way if pgno not in came and pgno not in lost]
+            self._waiting.extendleft(lost)
+            self._room = None if self._room is None else self._room + len(lost)
+            now = self._clock.monotonic()
+            if came:
+                self._last_came = now
             self._ask(view)
-            self.is_done = self._misses > MAX_MISSES or not (self._on_the_way or self._waiting)
+            is_found = self._room is not None and not (self._on_the_way or self._waiting)
+            self.is_done = is_found or now - self._last_came > PATIENCE_S
         finally:
             self._lock.release()
 
@@ -65,7 +74,6 @@ class InteriorSearch:
         page = None if place is None else self._ahead.peek_page(place, view.page_size, 1)
         if page is None:
             self._room = None  # at the next step then
-            self._misses += 1
             return
         usable = btree.usable_size(page, view.page_size)
         roots = set(btree.schema_roots(page, 1, usable))
@@ -84,6 +92,10 @@ class InteriorSearch:
             return place is None
         self._learn(view, pgno, place, page)
         return True
+
+    def _is_coming(self, view: View, pgno: int) -> bool:
+        place = view.find(pgno)
+        return place is not None and self._ahead.has(place)
 
     def _learn(self, view: View, pgno: int, place: Place, page: bytes) -> None:
         siblings = self._siblings.pop(pgno, ())

@@ -82,7 +82,7 @@ class SharedReplica:
         self._last_poll: float | None = None  # guarded by _polling
         self._follower = Follower(self.fetcher, options.poll_interval_s, clock, logger)
         self._pages = PageSource(self.fetcher, self.cache, self.stats, self._follower)
-        self.interior_search = InteriorSearch(self._pages.interiors, self._pages.ahead)
+        self.interior_search = InteriorSearch(self._pages.interiors, self._pages.ahead, clock)
         self._poller = Poller(
             f"litestream-poll-{client.type}",
             options.poll_interval_s,
