@@ -24,7 +24,7 @@ from tests.support.litestream_program import environment
 NATIVE, OURS, GO = "native", "ours", "go"
 PROJECT = Path(__file__).resolve().parents[1]
 STOP_TIMEOUT_S = 30.0
-_READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 
 
 def open_system(system: str, place: str, cache_size: int) -> apsw.Connection:
@@ -39,7 +39,7 @@ def open_system(system: str, place: str, cache_size: int) -> apsw.Connection:
     loader.enable_load_extension(True)
     loader.load_extension(import_module("litestream_vfs").loadable_path())
     query = f"vfs=litestream&replica_url={quote(place, safe='')}&cache_size={cache_size}"
-    return apsw.Connection(f"file:bench.db?{query}", flags=_READ_ONLY)
+    return apsw.Connection(f"file:bench.db?{query}", flags=READ_ONLY)
 
 
 def scan(connection: apsw.Connection) -> int:

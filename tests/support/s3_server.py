@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 from urllib.parse import quote
 
 ACCESS_KEY_ID = "AKIATESTTESTTEST"
@@ -202,7 +202,17 @@ def count_by_kind(requests: Iterable[S3Request]) -> Counter[str]:
     return Counter(request.kind for request in requests)
 
 
-def sequential_depth(requests: Sequence[S3Request]) -> int:
+class Timed(Protocol):
+    """A request that began, and was perhaps answered."""
+
+    @property
+    def start(self) -> float: ...
+
+    @property
+    def end(self) -> float | None: ...
+
+
+def sequential_depth(requests: Sequence[Timed]) -> int:
     """Return the length of the longest chain of requests in which each began after the one before had ended."""
     depth, last_end = 0, float("-inf")
     answered = [(request.end, request.start) for request in requests if request.end is not None]
