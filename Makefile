@@ -59,6 +59,7 @@ bench: $(READY)/test
 	$(BIN)/python -m benchmarks.bench_load --rounds 1 --no-wait
 	$(BIN)/python -m benchmarks.bench_latency --rounds 2
 	$(BIN)/python -m benchmarks.bench_visible --seconds 10
+	$(BIN)/python -m benchmarks.compare --delays-ms 20 --limit-s 20 --rounds 1 --follow-s 10 --threads-s 2 --pages 100000
 	$(BIN)/python -m benchmarks.bench_idle --databases 100 --seconds 10 --interval 5 --quiet 10
 
 soak: $(READY)/test
