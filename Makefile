@@ -72,5 +72,5 @@ servers:
 	.ci/servers
 
 clean:
-	rm -rf $(VENV) .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .servers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks benchmarks/.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
