@@ -37,6 +37,7 @@ from replication.client.memory import MemoryReplicaClient
 from replication.client.nats import NatsReplicaClient
 from replication.client.oss import OSSReplicaClient
 from replication.client.s3 import S3ReplicaClient
+from replication.client.sftp import SFTPReplicaClient
 from replication.client.url import ReplicaClientFactory, register_replica_client, replica_client
 from replication.client.url_parse import (
     ReplicaURL,
@@ -193,6 +194,7 @@ __all__ = [
     "RestoreResult",
     "RetentionPolicy",
     "S3ReplicaClient",
+    "SFTPReplicaClient",
     "SnapshotGoneError",
     "StaleError",
     "Store",

@@ -75,11 +75,19 @@ _OSS: Mapping[str, Callable[[Section, str], object]] = {
     "part-size": Section.size,
     "concurrency": Section.whole,
 }
+_SFTP: Mapping[str, Callable[[Section, str], object]] = {
+    "user": Section.text,
+    "password": Section.text,
+    "key-path": Section.text,
+    "concurrent-writes": Section.boolean,
+    "host-key": Section.text,
+}
 _READERS: Mapping[str, Mapping[str, Callable[[Section, str], object]]] = {
     "abs": _ABS,
     "nats": _NATS,
     "oss": _OSS,
     "s3": _S3,
+    "sftp": _SFTP,
 }
 _OPTION_NAMES = {"reconnect-wait": "reconnect_wait_s", "timeout": "connect_timeout_s"}
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
@@ -87,7 +95,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "s3": (*_S3, "bucket", "sign-accept-encoding"),
     "gs": ("bucket",),
     "abs": (*_ABS, "bucket"),
-    "sftp": ("host", "user", "password", "key-path", "concurrent-writes", "host-key"),
+    "sftp": (*_SFTP, "host"),
     "webdav": ("webdav-url", "webdav-username", "webdav-password"),
     "nats": (*_NATS, "bucket", "max-reconnects"),
     "oss": (*_OSS, "bucket"),
@@ -150,7 +158,7 @@ class ReplicaConfig:
             return {"path": self.url.path}
         if self.type == "nats":
             return {"host": self.url.host, "bucket": self.url.path}
-        shown = {"bucket": self.url.host, "path": self.url.path}
+        shown = {"host" if self.type == "sftp" else "bucket": self.url.host, "path": self.url.path}
         for name in ("region", "endpoint"):
             value = self.options.get(name) or self.url.query.get(name)
             if value:
@@ -242,6 +250,9 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
         if not path:
             section.fail("expected the path of a file replica, or its url")
         return ReplicaURL("file", path=str(expand_path(path)))
+    if replica_type == "sftp":
+        # Here a path is relative to the user's home directory, unlike in a URL.
+        return ReplicaURL("sftp", host=_host(section, defaults), path=posixpath.normpath(posixpath.join("~", path)))
     bucket = _holder(section, defaults, "bucket").text("bucket")
     if replica_type == "nats":
         return ReplicaURL("nats", path=bucket)  # the bucket is where others have a path, and there is none in it
@@ -256,6 +267,13 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
     return ReplicaURL(replica_type, host=bucket, path=path)
 
 
+def _host(section: Section, defaults: Section) -> str:
+    host = _holder(section, defaults, "host").text("host")
+    if not host:
+        section.fail("expected the host of an sftp replica, or its url")
+    return host
+
+
 def _given_url(section: Section, of_bucket: Section) -> ReplicaURL:
     try:
         url = checked_replica_url(section.text("url"))
@@ -263,7 +281,7 @@ def _given_url(section: Section, of_bucket: Section) -> ReplicaURL:
         section.fail(str(error), "url")
     if url.scheme == "nats" and not url.path:
         return replace(url, path=of_bucket.text("bucket"))  # the URL may name the server only
-    for key in ("path", "bucket"):
+    for key in ("path", "bucket", "host"):
         if key in section:
             section.fail(f"a replica with a url has its {key} in there, so it cannot have another one", key)
     return replace(url, path=str(expand_path(url.path))) if url.scheme == "file" else url

@@ -39,6 +39,7 @@ MODULES = {
     "replication.client.nats": ("NatsReplicaClient",),
     "replication.client.oss": ("OSSReplicaClient",),
     "replication.client.s3": ("S3ReplicaClient",),
+    "replication.client.sftp": ("SFTPReplicaClient",),
     "replication.client.url": ("ReplicaClientFactory", "register_replica_client", "replica_client"),
     "replication.client.url_parse": (
         "ReplicaURL",

@@ -14,7 +14,7 @@ from replication.errors import UsageError
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
 """Makes a client of a URL's parts and the caller's options, or raises UsageError."""
 
-_NOT_YET = ("http", "https", "sftp", "webdav", "webdavs")
+_NOT_YET = ("http", "https", "webdav", "webdavs")
 
 _lock = threading.Lock()
 _factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
@@ -129,9 +129,19 @@ def _oss_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient
     return RetryingClient(OSSReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
 
 
+def _sftp_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+    from replication.client.sftp import SFTPReplicaClient  # noqa: PLC0415
+    from replication.client.sftp_config import sftp_config  # noqa: PLC0415
+
+    config = sftp_config(url, options)
+    return RetryingClient(SFTPReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
 register_replica_client("abs", _azure_client)
 register_replica_client("file", _file_client)
 register_replica_client("gs", _gcs_client)
 register_replica_client("nats", _nats_client)
 register_replica_client("oss", _oss_client)
 register_replica_client("s3", _s3_client)
+register_replica_client("sftp", _sftp_client)

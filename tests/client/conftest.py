@@ -14,6 +14,7 @@ from tests.support.gcs_server import GCSServer
 from tests.support.litestream_program import ConfiguredReplica, FileReplica, S3Replica
 from tests.support.nats_server import NatsServer
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
+from tests.support.sftp_server import USER, OpenSSHServer
 
 
 @pytest.fixture(scope="session")
@@ -113,4 +114,27 @@ def gs_place(gs_server: GCSServer, tmp_path: Path) -> Iterator[Place]:
     environment = {"STORAGE_EMULATOR_HOST": gs_server.emulator_host}
     client = replica_client(gs_server.url(path))
     yield Place(ConfiguredReplica(settings=settings, environment=environment), client)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    """The server; files of earlier tests stay, so take a path of your own."""
+    with OpenSSHServer(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def sftp_place(sftp_server: OpenSSHServer, tmp_path: Path) -> Iterator[Place]:
+    path = f"interop/{tmp_path.name}"
+    settings = {
+        "type": "sftp",
+        "host": f"127.0.0.1:{sftp_server.port}",
+        "user": USER,
+        "key-path": str(sftp_server.key_path),
+        "host-key": sftp_server.host_key,
+        "path": path,
+    }
+    client = replica_client(sftp_server.url(path))
+    yield Place(ConfiguredReplica(settings=settings), client)
     client.close()

@@ -183,7 +183,7 @@ API = {
     ),
     "an unknown scheme": cannot_open(lambda _: litestream.connect(f"s4://a:{KEY}@b/p"), "s4://", "known are", "s3://"),
     "a scheme that is not built yet": cannot_open(
-        lambda _: litestream.connect(f"sftp://a:{KEY}@b/p"), "sftp://", "not supported yet"
+        lambda _: litestream.connect(f"webdav://a:{KEY}@b/p"), "webdav://", "not supported yet"
     ),
     "an unknown parameter of the URL": cannot_open(
         lambda _: litestream.connect(f"s3://a:{KEY}@b/p?regoin=x"), "regoin", "did you mean region"
