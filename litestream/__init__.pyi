@@ -33,6 +33,7 @@ from replication.client.fetch import (
 )
 from replication.client.file import FileReplicaClient
 from replication.client.gcs import GCSReplicaClient
+from replication.client.http_files import HTTPReplicaClient
 from replication.client.memory import MemoryReplicaClient
 from replication.client.nats import NatsReplicaClient
 from replication.client.oss import OSSReplicaClient
@@ -48,6 +49,7 @@ from replication.client.url_parse import (
     region_from_s3_arn,
     replica_type_from_url,
 )
+from replication.client.webdav import WebDAVReplicaClient
 from replication.compaction_levels import (
     DEFAULT_COMPACTION_LEVELS,
     DEFAULT_L0_RETENTION_CHECK_INTERVAL_S,
@@ -166,6 +168,7 @@ __all__ = [
     "FileInfo",
     "FileReplicaClient",
     "GCSReplicaClient",
+    "HTTPReplicaClient",
     "LTXError",
     "LTXExistsError",
     "LTXMissingError",
@@ -206,6 +209,7 @@ __all__ = [
     "WALError",
     "WALFrame",
     "WALReader",
+    "WebDAVReplicaClient",
     "bool_query_value",
     "calc_restore_plan",
     "checksum",

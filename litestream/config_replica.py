@@ -82,21 +82,31 @@ _SFTP: Mapping[str, Callable[[Section, str], object]] = {
     "concurrent-writes": Section.boolean,
     "host-key": Section.text,
 }
+_WEBDAV: Mapping[str, Callable[[Section, str], object]] = {
+    "webdav-username": Section.text,
+    "webdav-password": Section.text,
+}
 _READERS: Mapping[str, Mapping[str, Callable[[Section, str], object]]] = {
     "abs": _ABS,
     "nats": _NATS,
     "oss": _OSS,
     "s3": _S3,
     "sftp": _SFTP,
+    "webdav": _WEBDAV,
 }
-_OPTION_NAMES = {"reconnect-wait": "reconnect_wait_s", "timeout": "connect_timeout_s"}
+_OPTION_NAMES = {
+    "reconnect-wait": "reconnect_wait_s",
+    "timeout": "connect_timeout_s",
+    "webdav-username": "username",
+    "webdav-password": "password",
+}
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "s3": (*_S3, "bucket", "sign-accept-encoding"),
     "gs": ("bucket",),
     "abs": (*_ABS, "bucket"),
     "sftp": (*_SFTP, "host"),
-    "webdav": ("webdav-url", "webdav-username", "webdav-password"),
+    "webdav": ("webdav-url", *_WEBDAV),
     "nats": (*_NATS, "bucket", "max-reconnects"),
     "oss": (*_OSS, "bucket"),
 }  # fmt: skip
@@ -104,6 +114,8 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
 SETTINGS = frozenset({*_COMMON, *(name for names in _BY_TYPE.values() for name in names)})
 """What may stand at the top of the file too, for all replicas."""
 
+_WEB = ("http", "https", "webdav")
+_WRITABLE = {"http": "webdav", "https": "webdavs"}
 _OWN = ("type", "url", "path", "name")
 _MOVED = {
     "retention": "since Litestream 0.5 this is snapshot.retention, at the top of the file or of a database",
@@ -158,7 +170,7 @@ class ReplicaConfig:
             return {"path": self.url.path}
         if self.type == "nats":
             return {"host": self.url.host, "bucket": self.url.path}
-        shown = {"host" if self.type == "sftp" else "bucket": self.url.host, "path": self.url.path}
+        shown = {"host" if self.type in {"sftp", *_WEB} else "bucket": self.url.host, "path": self.url.path}
         for name in ("region", "endpoint"):
             value = self.options.get(name) or self.url.query.get(name)
             if value:
@@ -228,6 +240,8 @@ def _type(section: Section, warn: Warn) -> str:
     if of_url and given and of_url != given:
         warn(f"{section.where('type')}: the url says {of_url}, so {given} has no effect")
     found = of_url or given or "file"
+    if found in _WRITABLE:
+        section.fail(f"a replica at {found}:// can only be read; to write by WebDAV, use {_WRITABLE[found]}://", "url")
     if found not in _BY_TYPE:
         key = "url" if of_url else "type"
         section.fail(f"{unknown_name('replica type', found, _BY_TYPE)}; known are {', '.join(_BY_TYPE)}", key)
@@ -253,7 +267,13 @@ def _url(section: Section, defaults: Section, replica_type: str) -> ReplicaURL:
     if replica_type == "sftp":
         # Here a path is relative to the user's home directory, unlike in a URL.
         return ReplicaURL("sftp", host=_host(section, defaults), path=posixpath.normpath(posixpath.join("~", path)))
-    bucket = _holder(section, defaults, "bucket").text("bucket")
+    if replica_type == "webdav":
+        return _webdav_url(_holder(section, defaults, "webdav-url"), path)
+    return _bucket_url(section, _holder(section, defaults, "bucket").text("bucket"), replica_type)
+
+
+def _bucket_url(section: Section, bucket: str, replica_type: str) -> ReplicaURL:
+    path = section.text("path")
     if replica_type == "nats":
         return ReplicaURL("nats", path=bucket)  # the bucket is where others have a path, and there is none in it
     if replica_type in {"abs", "oss", "s3"} and not bucket:
@@ -281,10 +301,24 @@ def _given_url(section: Section, of_bucket: Section) -> ReplicaURL:
         section.fail(str(error), "url")
     if url.scheme == "nats" and not url.path:
         return replace(url, path=of_bucket.text("bucket"))  # the URL may name the server only
-    for key in ("path", "bucket", "host"):
+    for key in ("path", "bucket", "host", "webdav-url"):
         if key in section:
             section.fail(f"a replica with a url has its {key} in there, so it cannot have another one", key)
     return replace(url, path=str(expand_path(url.path))) if url.scheme == "file" else url
+
+
+def _webdav_url(section: Section, path: str) -> ReplicaURL:
+    """Return where a replica is on the server that `webdav-url` names, by http or https."""
+    key = "webdav-url"
+    if not section.text(key):
+        section.fail("expected the webdav-url of a webdav replica, or its url")
+    try:
+        url = checked_replica_url(section.text(key))
+    except UsageError as error:
+        section.fail(str(error), key)
+    if url.scheme not in _WRITABLE or url.query:
+        section.fail("expected a URL like https://host/path", key)
+    return replace(url, scheme=_WRITABLE[url.scheme], path=clean_replica_url_path(f"{url.path}/{path}"))
 
 
 def _options(section: Section, defaults: Section, replica_type: str) -> dict[str, object]:

@@ -35,6 +35,7 @@ MODULES = {
     ),
     "replication.client.file": ("FileReplicaClient",),
     "replication.client.gcs": ("GCSReplicaClient",),
+    "replication.client.http_files": ("HTTPReplicaClient",),
     "replication.client.memory": ("MemoryReplicaClient",),
     "replication.client.nats": ("NatsReplicaClient",),
     "replication.client.oss": ("OSSReplicaClient",),
@@ -50,6 +51,7 @@ MODULES = {
         "region_from_s3_arn",
         "replica_type_from_url",
     ),
+    "replication.client.webdav": ("WebDAVReplicaClient",),
     "replication.compaction_levels": (
         "DEFAULT_COMPACTION_LEVELS",
         "DEFAULT_L0_RETENTION_CHECK_INTERVAL_S",

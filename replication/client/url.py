@@ -14,8 +14,6 @@ from replication.errors import UsageError
 ReplicaClientFactory = Callable[[ReplicaURL, Mapping[str, object]], ReplicaClient]
 """Makes a client of a URL's parts and the caller's options, or raises UsageError."""
 
-_NOT_YET = ("http", "https", "webdav", "webdavs")
-
 _lock = threading.Lock()
 _factories: dict[str, ReplicaClientFactory] = {}  # guarded by _lock
 
@@ -64,9 +62,6 @@ def client_of_parts(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaCl
         known = sorted(_factories)
     if factory is not None:
         return factory(url, options)
-    if url.scheme in _NOT_YET:
-        msg = f"replicas at {url.scheme}:// are not supported yet; {_join(known)} are"
-        raise UsageError(msg)
     msg = f"unknown replica scheme {url.scheme}://; known are {_join(known)}"
     raise UsageError(msg)
 
@@ -138,10 +133,32 @@ def _sftp_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClien
     return RetryingClient(SFTPReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
 
 
+def _webdav_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+    from replication.client.web_config import webdav_config  # noqa: PLC0415
+    from replication.client.webdav import WebDAVReplicaClient  # noqa: PLC0415
+
+    config = webdav_config(url, options)
+    return RetryingClient(WebDAVReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
+def _http_client(url: ReplicaURL, options: Mapping[str, object]) -> ReplicaClient:
+    from replication.client.http_files import HTTPReplicaClient  # noqa: PLC0415
+    from replication.client.retry import RetryingClient, RetryPolicy  # noqa: PLC0415
+    from replication.client.web_config import http_config  # noqa: PLC0415
+
+    config = http_config(url, options)
+    return RetryingClient(HTTPReplicaClient(config), RetryPolicy(timeout_s=config.timeout_s))
+
+
 register_replica_client("abs", _azure_client)
 register_replica_client("file", _file_client)
 register_replica_client("gs", _gcs_client)
 register_replica_client("nats", _nats_client)
+register_replica_client("http", _http_client)
+register_replica_client("https", _http_client)
 register_replica_client("oss", _oss_client)
 register_replica_client("s3", _s3_client)
 register_replica_client("sftp", _sftp_client)
+register_replica_client("webdav", _webdav_client)
+register_replica_client("webdavs", _webdav_client)

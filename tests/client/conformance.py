@@ -1,8 +1,8 @@
 """What every replica client must do; a subclass gives the client, and the suite runs on it.
 
-`fill` and `put_object` may go around the client, so that it is not tested with itself. Bugs planted to see the suite
-fail: a listing unsorted, a seek past the file itself, the identity ignored, a file visible while it is written, the
-time of the upload instead of the header's.
+`put`, `fill` and `put_object` may go around the client, so that it is not tested with itself; a client that cannot
+write passes the reading half so. Bugs planted to see the suite fail: a listing unsorted, a seek past the file itself,
+the identity ignored, a file visible while it is written, the time of the upload instead of the header's.
 """
 
 import io
@@ -29,15 +29,23 @@ GARBAGE = (
 )
 
 
-class ReplicaClientTests(ABC):
+class ReadingTests(ABC):
+    """What clients do that only read, and all others too."""
+
     @pytest.fixture
     @abstractmethod
     def client(self) -> ReplicaClient:
         """Return a client of an empty replica."""
 
+    def put(
+        self, client: ReplicaClient, level: int, min_txid: int, max_txid: int | None = None, data: bytes | None = None
+    ) -> FileInfo:
+        """Store a file, by the client where it can, and return what a listing with `use_metadata` says of it."""
+        return write(client, level, min_txid, max_txid, data)
+
     def fill(self, client: ReplicaClient, level: int, txids: range) -> None:
         for txid in txids:
-            write(client, level, txid)
+            self.put(client, level, txid)
 
     # Listing
 
@@ -50,7 +58,7 @@ class ReplicaClientTests(ABC):
 
     def test_files_are_listed_in_order_of_their_txids(self, client: ReplicaClient) -> None:
         for min_txid, max_txid in [(16, 17), (2, 9), (10, 15), (2, 3), (1, 1), (256, 256)]:
-            write(client, 1, min_txid, max_txid)
+            self.put(client, 1, min_txid, max_txid)
         assert names(client, 1) == [(1, 1), (2, 3), (2, 9), (10, 15), (16, 17), (256, 256)]
 
     def test_seek_starts_at_the_file_itself(self, client: ReplicaClient) -> None:
@@ -58,21 +66,117 @@ class ReplicaClientTests(ABC):
         assert names(client, 0, seek=3) == [(3, 3), (4, 4), (5, 5)]
 
     def test_seek_starts_at_the_next_file_when_there_is_no_exact_one(self, client: ReplicaClient) -> None:
-        write(client, 1, 1, 4)
-        write(client, 1, 5, 8)
-        write(client, 1, 9, 9)
+        self.put(client, 1, 1, 4)
+        self.put(client, 1, 5, 8)
+        self.put(client, 1, 9, 9)
         assert names(client, 1, seek=2) == [(5, 8), (9, 9)]
         assert names(client, 1, seek=10) == []
 
     def test_levels_are_separate(self, client: ReplicaClient) -> None:
-        write(client, 0, 7)
-        write(client, 9, 1, 7)
+        self.put(client, 0, 7)
+        self.put(client, 9, 1, 7)
         assert (names(client, 0), names(client, 1), names(client, 9)) == ([(7, 7)], [], [(1, 7)])
 
     def test_2_500_files_are_listed_and_sought(self, client: ReplicaClient) -> None:
         self.fill(client, 0, range(1, 2501))
         assert names(client, 0) == [(txid, txid) for txid in range(1, 2501)]
         assert names(client, 0, seek=2450) == [(txid, txid) for txid in range(2450, 2501)]
+
+    @pytest.mark.parametrize("timestamp_ms", [0, 1, 1_700_000_000_000, 1_700_000_000_120, 1_700_000_000_999])
+    def test_the_headers_time_is_kept(self, client: ReplicaClient, timestamp_ms: int) -> None:
+        self.put(client, 0, 1, data=ltx_bytes(1, 1, timestamp_ms=timestamp_ms))
+        (info,) = client.ltx_files(0, use_metadata=True)
+        assert info.created_at == from_timestamp_ms(timestamp_ms)
+
+    def test_plain_listings_have_the_headers_time_where_the_client_says_so(self, client: ReplicaClient) -> None:
+        self.put(client, 0, 1)
+        (info,) = client.ltx_files(0)
+        assert (info.created_at == from_timestamp_ms(TIMESTAMP_MS)) is client.accurate_list_times
+
+    # Reading
+
+    def test_any_range_is_read_as_it_was_written(self, client: ReplicaClient) -> None:
+        data = ltx_bytes(1, 1)
+        info = self.put(client, 0, 1, data=data)
+        for start, end in [(0, None), (0, 1000), (0, 1), (100, 300), (999, 1000), (500, None), (10, 10)]:
+            assert client.read_ltx(info, start, end) == data[start:end]
+
+    def test_a_range_past_the_end_is_cut_short(self, client: ReplicaClient) -> None:
+        data = ltx_bytes(1, 1)
+        info = self.put(client, 0, 1, data=data)
+        assert client.read_ltx(info, 990, 2000) == data[990:]
+        assert client.read_ltx(info, 1000, 2000) == b""
+        assert client.read_ltx(info, 5000, 6000) == b""
+        assert client.read_ltx(info, 5000) == b""
+
+    def test_a_missing_file_is_missing(self, client: ReplicaClient) -> None:
+        self.put(client, 0, 1)
+        for info in [
+            FileInfo(level=0, min_txid=TXID(2), max_txid=TXID(2)),
+            FileInfo(level=0, min_txid=TXID(1), max_txid=TXID(2)),
+            FileInfo(level=1, min_txid=TXID(1), max_txid=TXID(1)),
+        ]:
+            with pytest.raises(LTXMissingError):
+                client.read_ltx(info)
+            with pytest.raises(LTXMissingError):
+                client.open_ltx_file(info.level, info.min_txid, info.max_txid)
+
+    def test_a_file_without_a_known_identity_is_read(self, client: ReplicaClient) -> None:
+        info = self.put(client, 0, 1)
+        assert client.read_ltx(replace(info, identity=""), 0, 4) == b"LTX1"
+
+    def test_a_file_replaced_by_another_is_missing_under_its_old_identity(self, client: ReplicaClient) -> None:
+        old = self.put(client, 0, 1)
+        new = self.put(client, 0, 1, data=ltx_bytes(1, 1, size=1100, timestamp_ms=TIMESTAMP_MS + 1))
+        assert old.identity
+        assert list(client.ltx_files(0, use_metadata=True)) == [new]
+        with pytest.raises(LTXMissingError):
+            client.read_ltx(old, 0, 100)
+        assert len(client.read_ltx(new)) == 1100
+
+    @pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 100), (100, 0), (100, 300), (990, 50), (0, 5000)])
+    def test_an_open_file_reads_the_part_asked_for(self, client: ReplicaClient, offset: int, size: int) -> None:
+        data = ltx_bytes(1, 1)
+        self.put(client, 0, 1, data=data)
+        expected = data[offset : offset + size] if size else data[offset:]
+        with client.open_ltx_file(0, TXID(1), TXID(1), offset, size) as reader:
+            assert reader.read(7) == expected[:7]
+            assert reader.read() == expected[7:]
+            assert reader.read(1) == b""
+
+    # Life
+
+    def test_init_and_close_may_be_called_again(self, client: ReplicaClient) -> None:
+        client.init()
+        client.init()
+        info = self.put(client, 0, 1)
+        client.close()
+        client.close()
+        assert client.read_ltx(info, 0, 4) == b"LTX1"
+
+    def test_its_type_is_told_by_client_and_repr(self, client: ReplicaClient) -> None:
+        assert client.type in {"abs", "file", "gs", "http", "memory", "nats", "oss", "s3", "sftp", "webdav"}
+        assert "Client" in repr(client)
+
+
+class SharedReadingTests(ReadingTests):
+    """Readers of a store that holds other things too."""
+
+    @abstractmethod
+    def put_object(self, client: ReplicaClient, level: int, name: str, data: bytes) -> None:
+        """Store something beside the files of a level."""
+
+    def test_objects_with_other_names_are_not_listed(self, client: ReplicaClient) -> None:
+        self.put(client, 0, 1)
+        for name in GARBAGE:
+            self.put_object(client, 0, name, b"garbage")
+        assert names(client, 0) == [(1, 1)]
+
+
+class ReplicaClientTests(ReadingTests):
+    """What every client does that writes."""
+
+    # Writing
 
     def test_a_written_file_is_listed_as_it_was_reported(self, client: ReplicaClient) -> None:
         info = write(client, 0, 1)
@@ -85,70 +189,6 @@ class ReplicaClientTests(ABC):
             identity=info.identity,
         )
         assert list(client.ltx_files(0, use_metadata=True)) == [info]
-
-    @pytest.mark.parametrize("timestamp_ms", [0, 1, 1_700_000_000_000, 1_700_000_000_120, 1_700_000_000_999])
-    def test_the_headers_time_is_kept(self, client: ReplicaClient, timestamp_ms: int) -> None:
-        write(client, 0, 1, data=ltx_bytes(1, 1, timestamp_ms=timestamp_ms))
-        (info,) = client.ltx_files(0, use_metadata=True)
-        assert info.created_at == from_timestamp_ms(timestamp_ms)
-
-    def test_plain_listings_have_the_headers_time_where_the_client_says_so(self, client: ReplicaClient) -> None:
-        write(client, 0, 1)
-        (info,) = client.ltx_files(0)
-        assert (info.created_at == from_timestamp_ms(TIMESTAMP_MS)) is client.accurate_list_times
-
-    # Reading
-
-    def test_any_range_is_read_as_it_was_written(self, client: ReplicaClient) -> None:
-        data = ltx_bytes(1, 1)
-        info = write(client, 0, 1, data=data)
-        for start, end in [(0, None), (0, 1000), (0, 1), (100, 300), (999, 1000), (500, None), (10, 10)]:
-            assert client.read_ltx(info, start, end) == data[start:end]
-
-    def test_a_range_past_the_end_is_cut_short(self, client: ReplicaClient) -> None:
-        data = ltx_bytes(1, 1)
-        info = write(client, 0, 1, data=data)
-        assert client.read_ltx(info, 990, 2000) == data[990:]
-        assert client.read_ltx(info, 1000, 2000) == b""
-        assert client.read_ltx(info, 5000, 6000) == b""
-        assert client.read_ltx(info, 5000) == b""
-
-    def test_a_missing_file_is_missing(self, client: ReplicaClient) -> None:
-        write(client, 0, 1)
-        for info in [
-            FileInfo(level=0, min_txid=TXID(2), max_txid=TXID(2)),
-            FileInfo(level=0, min_txid=TXID(1), max_txid=TXID(2)),
-            FileInfo(level=1, min_txid=TXID(1), max_txid=TXID(1)),
-        ]:
-            with pytest.raises(LTXMissingError):
-                client.read_ltx(info)
-            with pytest.raises(LTXMissingError):
-                client.open_ltx_file(info.level, info.min_txid, info.max_txid)
-
-    def test_a_file_without_a_known_identity_is_read(self, client: ReplicaClient) -> None:
-        info = write(client, 0, 1)
-        assert client.read_ltx(replace(info, identity=""), 0, 4) == b"LTX1"
-
-    def test_a_file_replaced_by_another_is_missing_under_its_old_identity(self, client: ReplicaClient) -> None:
-        old = write(client, 0, 1)
-        new = write(client, 0, 1, data=ltx_bytes(1, 1, size=1100, timestamp_ms=TIMESTAMP_MS + 1))
-        assert old.identity
-        assert list(client.ltx_files(0, use_metadata=True)) == [new]
-        with pytest.raises(LTXMissingError):
-            client.read_ltx(old, 0, 100)
-        assert len(client.read_ltx(new)) == 1100
-
-    @pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 100), (100, 0), (100, 300), (990, 50), (0, 5000)])
-    def test_an_open_file_reads_the_part_asked_for(self, client: ReplicaClient, offset: int, size: int) -> None:
-        data = ltx_bytes(1, 1)
-        write(client, 0, 1, data=data)
-        expected = data[offset : offset + size] if size else data[offset:]
-        with client.open_ltx_file(0, TXID(1), TXID(1), offset, size) as reader:
-            assert reader.read(7) == expected[:7]
-            assert reader.read() == expected[7:]
-            assert reader.read(1) == b""
-
-    # Writing
 
     def test_a_file_is_not_visible_before_it_is_whole(self, client: ReplicaClient) -> None:
         seen: list[list[tuple[int, int]]] = []
@@ -248,37 +288,13 @@ class ReplicaClientTests(ABC):
         write(client, 0, 1)
         assert names(client, 0) == [(1, 1)]
 
-    # Life
 
-    def test_init_and_close_may_be_called_again(self, client: ReplicaClient) -> None:
-        client.init()
-        client.init()
-        info = write(client, 0, 1)
-        client.close()
-        client.close()
-        assert client.read_ltx(info, 0, 4) == b"LTX1"
-
-    def test_its_type_is_told_by_client_and_repr(self, client: ReplicaClient) -> None:
-        assert client.type in {"abs", "file", "gs", "http", "memory", "nats", "oss", "s3", "sftp", "webdav"}
-        assert "Client" in repr(client)
-
-
-class SharedStoreTests(ReplicaClientTests):
+class SharedStoreTests(SharedReadingTests, ReplicaClientTests):
     """Clients of a store that holds other things too."""
-
-    @abstractmethod
-    def put_object(self, client: ReplicaClient, level: int, name: str, data: bytes) -> None:
-        """Store something beside the files of a level."""
 
     @abstractmethod
     def neighbour(self, client: ReplicaClient) -> ReplicaClient:
         """Return a replica in the same store whose place begins like the client's."""
-
-    def test_objects_with_other_names_are_not_listed(self, client: ReplicaClient) -> None:
-        write(client, 0, 1)
-        for name in GARBAGE:
-            self.put_object(client, 0, name, b"garbage")
-        assert names(client, 0) == [(1, 1)]
 
     def test_delete_all_touches_nothing_outside_its_replica(self, client: ReplicaClient) -> None:
         neighbour = self.neighbour(client)

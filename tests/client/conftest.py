@@ -15,6 +15,7 @@ from tests.support.litestream_program import ConfiguredReplica, FileReplica, S3R
 from tests.support.nats_server import NatsServer
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
 from tests.support.sftp_server import USER, OpenSSHServer
+from tests.support.web_servers import NginxServer, WebDAVServer
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +125,20 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHSer
         yield server
 
 
+@pytest.fixture(scope="session")
+def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDAVServer]:
+    """The server; files of earlier tests stay, so take a path of your own."""
+    with WebDAVServer(tmp_path_factory.mktemp("webdav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nginx_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxServer]:
+    """The server; files of earlier tests stay, so take a path of your own."""
+    with NginxServer(tmp_path_factory.mktemp("nginx")) as server:
+        yield server
+
+
 @pytest.fixture
 def sftp_place(sftp_server: OpenSSHServer, tmp_path: Path) -> Iterator[Place]:
     path = f"interop/{tmp_path.name}"
@@ -138,3 +153,12 @@ def sftp_place(sftp_server: OpenSSHServer, tmp_path: Path) -> Iterator[Place]:
     client = replica_client(sftp_server.url(path))
     yield Place(ConfiguredReplica(settings=settings), client)
     client.close()
+
+
+@pytest.fixture
+def webdav_place(webdav_server: WebDAVServer, tmp_path: Path) -> Place:
+    path = f"interop/{tmp_path.name}"
+    settings = {"type": "webdav", "webdav-url": f"http://127.0.0.1:{webdav_server.port}", "path": path}
+    return Place(
+        ConfiguredReplica(settings=settings), replica_client(webdav_server.url(path)), program_knows_times=False
+    )

@@ -23,6 +23,7 @@ from tests.support.azure_server import AzureServer
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.gcs_server import GCSServer
 from tests.support.s3_server import S3Server, oss_url
+from tests.support.web_servers import WebDAVServer
 
 TIMEOUT_S = 8.0
 IMPATIENT_S = 2.0
@@ -58,20 +59,31 @@ def _gs_client(server: GCSServer, port: int, path: str, timeout_s: float) -> Rep
     return replica_client(server.url(path, port=port), timeout_s=timeout_s)
 
 
+def _webdav_client(server: WebDAVServer, port: int, path: str, timeout_s: float) -> ReplicaClient:
+    return replica_client(server.url(path, port=port), timeout_s=timeout_s)
+
+
+def _http_client(server: WebDAVServer, port: int, path: str, timeout_s: float) -> ReplicaClient:
+    """Return a client that only reads, but past the proxy one that can fill the replica."""
+    scheme = "webdav" if port == server.port else "http"
+    return replica_client(server.url(f"http/{path}", scheme=scheme, port=port), timeout_s=timeout_s)
+
+
 CLIENTS: dict[str, Callable[..., ReplicaClient]] = {
     "abs": _abs_client,
     "gs": _gs_client,
+    "http": _http_client,
     "oss": _oss_client,
     "s3": _s3_client,
+    "webdav": _webdav_client,
 }
-SERVERS = {"oss": "s3_process", "s3": "s3_process"}  # the fixtures that are not called NAME_server
+# The fixtures that are not called NAME_server.
+SERVERS = {"http": "webdav_server", "oss": "s3_process", "s3": "s3_process"}
 
 
 @pytest.fixture(scope="module", params=CLIENTS)
 def filled(request: pytest.FixtureRequest) -> Iterator[Store]:
-    server = request.getfixturevalue(
-        {"oss": "s3_process", "s3": "s3_process"}.get(request.param, f"{request.param}_server")
-    )
+    server = request.getfixturevalue(SERVERS.get(request.param, f"{request.param}_server"))
     with FaultyProxy(server.port) as proxy:
         make = CLIENTS[request.param]
         direct = make(server, server.port, "faults", TIMEOUT_S)

@@ -18,7 +18,7 @@ from tests.support.litestream_program import LitestreamProgram, ltx, restore
 
 pytestmark = pytest.mark.interop
 
-PLACES = ("abs", "file", "gs", "nats", "oss", "s3", "sftp")
+PLACES = ("abs", "file", "gs", "nats", "oss", "s3", "sftp", "webdav")
 
 
 @pytest.fixture(params=PLACES)

@@ -41,7 +41,6 @@ def test_the_scheme_chooses_the_client() -> None:
     [
         ("/a/b", "file:///a/b"),
         ("a/b", "file:///absolute/path"),
-        ("webdavs://h/a", "webdavs:// are not supported yet"),
         ("foo://h/a", "known are abs://, file://"),
     ],
 )

@@ -208,7 +208,10 @@ class _Handler(socketserver.StreamRequestHandler):
         answer = proxy.ask(request)
         length = next((int(value) for name, value in answer.headers if name.lower() == b"content-length"), None)
         answer = answer.with_length(len(answer.body) if method != "HEAD" or length is None else length)
-        return self._send(answer if fault is None else fault(request, answer), is_whole=fault is None)
+        if fault is None:
+            return self._send(answer, is_whole=True)
+        answer = fault(request, answer)
+        return self._send(answer, is_whole=answer == answer.with_length(len(answer.body)) and answer.sent is None)
 
     def _send(self, answer: Answer, *, is_whole: bool) -> bool:
         """Send an answer, and say whether the connection goes on."""
