@@ -1,6 +1,6 @@
 """A client that counts what is asked of the one inside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from replication.client.base import ReplicaClient
 from replication.client.wrapper import WrapperClient
@@ -21,6 +21,13 @@ class CountingClient(WrapperClient):
         """Yield the files of a level from `seek` on."""
         self._stats.count("list_requests")
         return super().ltx_files(level, seek, use_metadata=use_metadata)
+
+    def ltx_levels(self) -> Mapping[int, Sequence[FileInfo]] | None:
+        """Return the files of all levels, where one request can tell."""
+        found = self.inner.ltx_levels()
+        if found is not None:
+            self._stats.count("list_requests")
+        return found
 
     def read_named(self, level: int, min_txid: TXID, max_txid: TXID, limit: int) -> tuple[FileInfo, bytes]:
         """Return the first bytes of a file that was not listed, and what a listing would say of it."""

@@ -4,7 +4,7 @@ Nothing that runs on these threads waits for another of them, so they cannot dea
 however many readers want it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import Any, TypeVar
@@ -77,6 +77,10 @@ class Fetcher:
     def list(self, level: int, seek: TXID = NO_TXID) -> Future[tuple[FileInfo, ...]]:
         """Ask for the files of a level from a TXID on."""
         return self._pool.submit(lambda: tuple(self._client.ltx_files(level, seek)))
+
+    def levels(self) -> Future[Mapping[int, Sequence[FileInfo]] | None]:
+        """Ask for the files of all levels; None if they have to be listed one by one."""
+        return self._pool.submit(self._client.ltx_levels)
 
     def executor(self, waiter: Waiter) -> Executor:
         """Return an executor for code that asks the client itself, whose `map` waits as the waiter does."""

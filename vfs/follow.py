@@ -53,6 +53,7 @@ class Follower:
         self._logger = logger
         self._schedule = Schedule()
         self._idle = False
+        self._lists_at_once = True  # until the store says that one request does not tell it all
         self._rebase = False
         self._rewinds = 0
         self._last_step = clock.monotonic()
@@ -122,7 +123,9 @@ class Follower:
         return composed
 
     def _advance(self, view: View, waiter: Waiter, cause: Cause) -> Composed | None:
-        levels = self._schedule.next_levels(cause, idle=self._idle)
+        # Where new files are asked for by name, a listing is only there for what names do not tell.
+        idle = self._idle or not self._fetcher.is_local
+        levels = self._schedule.next_levels(cause, idle=idle)
         listing = self._list(levels, view.txid, waiter)
         if self._needs_more(listing, view.txid, waiter) and 1 not in listing:
             # Level 1 is where files of level 0 go when they are deleted, so that it mostly says all there is to say.
@@ -223,8 +226,13 @@ class Follower:
         return self._note(dict(zip(seeks, waiter.results(futures), strict=True)))
 
     def _list_all(self, waiter: Waiter) -> Listing:
-        futures = [self._fetcher.list(level) for level in LEVELS]
-        listing = dict(zip(LEVELS, waiter.results(futures), strict=True))
+        levels = waiter.result(self._fetcher.levels()) if self._lists_at_once else None
+        if levels is None:
+            self._lists_at_once = False
+            futures = [self._fetcher.list(level) for level in LEVELS]
+            listing = dict(zip(LEVELS, waiter.results(futures), strict=True))
+        else:
+            listing = {level: tuple(levels.get(level, ())) for level in LEVELS}
         self._schedule.all_listed()
         self._seeks.clear()
         return self._note(listing)

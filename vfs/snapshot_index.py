@@ -23,7 +23,11 @@ from replication.ltx.page import BLOCK_HEADER, BLOCK_HEADER_SIZE, END_OF_PAGES, 
 from replication.position import lock_pgno
 
 WINDOW_SIZE = 16 * 1024
-"""Bytes of index that are fetched around a guess."""
+"""Bytes of index that are fetched around a guess, at least."""
+
+MAX_WINDOW_SIZE = 64 * 1024
+GUESS_SHARE = 64
+"""A window has at least one part in so many of the bytes in which the entry may lie, up to that size."""
 
 MIN_ENTRIES = 8
 """So many entries in step prove that they are entries."""
@@ -140,8 +144,10 @@ class SnapshotIndex:
         span = self._weight(high[0]) - self._weight(low[0])
         share = (self._weight(number) - self._weight(low[0])) / span if span else 0.0
         guess = low[1] + int(share * (high[1] - low[1]))
-        start = max(low[1], min(guess - WINDOW_SIZE // 2, high[1] - WINDOW_SIZE))
-        end = min(start + WINDOW_SIZE, high[1])
+        # The less is known around, the further the guess may be off.
+        size = min(max(WINDOW_SIZE, (high[1] - low[1]) // GUESS_SHARE), MAX_WINDOW_SIZE)
+        start = max(low[1], min(guess - size // 2, high[1] - size))
+        end = min(start + size, high[1])
         # Into what is known, so that the entries at the borders of a window are whole in one of two.
         return self.start + max(0, start - _OVERLAP), self.start + min(end + _OVERLAP, self.size)
 

@@ -11,7 +11,7 @@ Source: litestream 0.5.17, replica_client.go.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, ClassVar
 
 from replication.client.reader import identity_of
@@ -53,6 +53,17 @@ class ReplicaClient(ABC):
             DeniedError, UnavailableError: the storage refused, or did not answer.
 
         """
+
+    def ltx_levels(self) -> Mapping[int, Sequence[FileInfo]] | None:
+        """Return the files of all levels, each sorted as `ltx_files` gives them, where one request can tell.
+
+        None is for stores that list a level at a time, and for replicas of too many files.
+
+        Raises:
+            UsageError, DeniedError, UnavailableError: as `ltx_files`.
+
+        """
+        return None
 
     @abstractmethod
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:

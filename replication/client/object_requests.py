@@ -22,6 +22,14 @@ def list_all(store: "ObjectStore", prefix: str, offset: str | None) -> "list[Obj
     return list(obstore.list(store, prefix, offset=offset, chunk_size=_PAGE).collect())
 
 
+def list_page(store: "ObjectStore", prefix: str) -> "list[ObjectMeta] | None":
+    """Return the objects under a prefix in one request, or None if they are more than that tells."""
+    import obstore  # noqa: PLC0415 - native, loaded at first use
+
+    page = list(next(obstore.list(store, prefix, chunk_size=_PAGE), []))
+    return page if len(page) < _PAGE else None
+
+
 def is_listed(store: "ObjectStore", key: str) -> bool:
     """Say whether a listing, of one request, has a key."""
     import obstore  # noqa: PLC0415 - native, loaded at first use

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from replication.client.base import ReplicaClient
 from replication.client.object_bucket import Bucket, RequestError
 from replication.client.object_delete import ObjectDeleter
-from replication.client.object_requests import Upload, get_range, head_metadata, identity_of, is_listed, list_all
+from replication.client.object_requests import (
+    Upload,
+    get_range,
+    head_metadata,
+    identity_of,
+    is_listed,
+    list_all,
+    list_page,
+)
 from replication.client.object_traits import Traits
 from replication.client.object_v3 import ObjectV3Files
 from replication.client.reader import Chunk, open_range_reader, read_upload_head
@@ -27,7 +35,7 @@ from replication.ltx.name import format_ltx_name, parse_ltx_name
 from replication.position import NO_TXID, TXID
 
 if TYPE_CHECKING:
-    from obstore import Attributes, PutResult
+    from obstore import Attributes, ObjectMeta, PutResult
 
 CONTENT_TYPE = "application/octet-stream"
 HEADS_AT_ONCE = 16
@@ -80,6 +88,20 @@ class ObjectStoreClient(ReplicaClient):
             infos = self._with_metadata(infos)
         infos.sort(key=lambda info: (info.min_txid, info.max_txid))
         return iter(infos)
+
+    def ltx_levels(self) -> dict[int, list[FileInfo]] | None:
+        """Return the files of all levels, if they and what else lies below the path are 1,000 at most: one LIST."""
+        prefix = self._level_prefix(0).rpartition("/")[0]
+        try:
+            metas = self._bucket.call("read", list_page, prefix)
+        except RequestError as error:
+            raise self._list_error(error, prefix) from None
+        if metas is None:
+            return None
+        found = {level: self._infos(level, self._level_prefix(level), metas) for level in LEVELS}
+        for infos in found.values():
+            infos.sort(key=lambda info: (info.min_txid, info.max_txid))
+        return found
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
@@ -198,6 +220,10 @@ class ObjectStoreClient(ReplicaClient):
             metas = self._bucket.call("read", list_all, prefix, offset)
         except RequestError as error:
             raise self._list_error(error, prefix) from None
+        return self._infos(level, prefix, metas)
+
+    @staticmethod
+    def _infos(level: int, prefix: str, metas: "list[ObjectMeta]") -> list[FileInfo]:
         infos: list[FileInfo] = []
         for meta in metas:
             name = parse_ltx_name(meta["path"].removeprefix(f"{prefix}/"))

@@ -7,7 +7,7 @@ so a dead server gives its error within the timeout, not a multiple of it.
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -102,6 +102,10 @@ class RetryingClient(WrapperClient):
         while (info := self._policy.call(next_info)) is not None:
             last = info.min_txid, info.max_txid
             yield info
+
+    def ltx_levels(self) -> Mapping[int, Sequence[FileInfo]] | None:
+        """Return the files of all levels, where one request can tell."""
+        return self._policy.call(self.inner.ltx_levels)
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""

@@ -1,6 +1,6 @@
 """A client around a client: forwards everything, so that a subclass overrides only what it changes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from replication.client.base import ReplicaClient
@@ -27,6 +27,10 @@ class WrapperClient(ReplicaClient):
     def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
         """Yield the files of a level from `seek` on."""
         return self.inner.ltx_files(level, seek, use_metadata=use_metadata)
+
+    def ltx_levels(self) -> Mapping[int, Sequence[FileInfo]] | None:
+        """Return the files of all levels, where one request can tell."""
+        return self.inner.ltx_levels()
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""

@@ -178,6 +178,15 @@ class ReplicaClientTests(ReadingTests):
 
     # Writing
 
+    def test_all_levels_at_once_are_what_each_says(self, client: ReplicaClient) -> None:
+        for level, min_txid, max_txid in [(0, 5, 5), (0, 4, 4), (1, 1, 3), (1, 4, 4), (9, 1, 5)]:
+            write(client, level, min_txid, max_txid)
+        found = client.ltx_levels()
+        if found is not None:
+            assert {level: list(infos) for level, infos in found.items() if infos} == {
+                level: list(client.ltx_files(level)) for level in (0, 1, 9)
+            }
+
     def test_a_written_file_is_listed_as_it_was_reported(self, client: ReplicaClient) -> None:
         info = write(client, 0, 1)
         assert info == FileInfo(
