@@ -7,6 +7,7 @@ answer's.
 
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -35,6 +36,7 @@ from replication.errors import (
 )
 
 TIMEOUT_S = 1.5
+CHILD_TIMEOUT_S = 10
 DATA = bytes(range(256)) * 40
 Reply = bytes | Callable[[socket.socket], None]
 
@@ -282,6 +284,16 @@ def test_what_the_source_of_an_upload_raises_comes_out(session: HTTPSession) -> 
         (reply("200 OK", body=DATA[:100]), b""),
         (reply("200 OK"), b""),
     ],
+    ids=[
+        "as asked",
+        "to the end",
+        "of unknown size",
+        "more",
+        "whole",
+        "whole, short",
+        "whole, shorter",
+        "whole, empty",
+    ],
 )
 def test_a_range_is_right_whether_the_server_knows_ranges_or_not(
     session: HTTPSession, given: bytes, expected: bytes
@@ -304,6 +316,7 @@ def test_a_range_is_right_whether_the_server_knows_ranges_or_not(
         reply("206 Partial Content", "Content-Range: lines 100-199/300", body=DATA[100:200]),
         reply("206 Partial Content", "Content-Type: multipart/byteranges; boundary=x", body=b"--x--"),
     ],
+    ids=["before", "after", "fewer", "fewer sent", "no range", "no bytes", "other unit", "several ranges"],
 )
 def test_other_bytes_than_asked_for_are_unavailable(session: HTTPSession, given: bytes) -> None:
     with LittleServer(given) as server, pytest.raises(UnavailableError, match="expected"):
@@ -513,6 +526,7 @@ def test_a_forked_child_makes_connections_of_its_own(session: HTTPSession) -> No
             with session._lock:  # as if another thread were in the midst of opening
                 child = os.fork()
                 if child == 0:
+                    signal.alarm(CHILD_TIMEOUT_S)
                     try:
                         os.write(writing, session.request("GET", f"{for_child.url}/a").body)
                     finally:

@@ -198,6 +198,24 @@ def test_an_upload_that_failed_leaves_no_temporary_file(
     )
 
 
+def test_a_file_is_not_listed_while_it_is_uploaded(webdav_server: WebDAVServer, path: str) -> None:
+    client, listed, there = replica_client(webdav_server.url(path)), list[object](), set[bool]()
+    directory = webdav_server.open / path / "ltx" / "0"
+
+    class Seekable(WatchedReader):
+        def seekable(self) -> bool:
+            return True
+
+    def look(_position: int) -> None:
+        listed.extend(names(client, 0))
+        there.add(directory.is_dir() and any(directory.iterdir()))
+
+    client.write_ltx_file(0, TXID(1), TXID(1), Seekable(ltx_bytes(1, 1, size=9_000_000), look))
+    assert listed == []
+    assert there == {False, True}, "the server has a part of it before it has all"
+    assert names(client, 0) == [(1, 1)]
+
+
 def test_what_a_dead_writer_left_is_deleted_by_a_later_write_once_it_is_old(
     webdav_server: WebDAVServer, path: str
 ) -> None:
