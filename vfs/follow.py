@@ -108,10 +108,13 @@ class Follower:
 
     def _by_name(self, view: View, waiter: Waiter, cause: Cause, now: float) -> list[LoadedFile] | None:
         """Return the next files by their names, or None where a listing is due or does better."""
-        is_due = self._schedule.wants_all or now - self._last_list >= LIST_INTERVAL_S
-        if cause is Cause.ASKED or is_due or self._fetcher.is_local:
+        is_pushed = cause is Cause.PUSHED
+        # A pushed poll lists nothing but level 0, so the listing that looks elsewhere too is left to the next one.
+        is_due = not is_pushed and now - self._last_list >= LIST_INTERVAL_S
+        if cause is Cause.ASKED or is_due or self._schedule.wants_all or self._fetcher.is_local:
             return None
-        return self._next_files.fetch(view, self.table, self.poll_interval_s, waiter)
+        # What was pushed is all to be had now, for there may be no other push.
+        return self._next_files.fetch(view, self.table, None if is_pushed else self.poll_interval_s, waiter)
 
     def _lay(self, found: list[LoadedFile], view: View) -> Composed | None:
         if not found:

@@ -30,10 +30,11 @@ class NextFiles:
         self._fetcher = fetcher
         self._clock = clock
 
-    def fetch(self, view: View, table: FileTable, interval_s: float, waiter: Waiter) -> list[LoadedFile] | None:
+    def fetch(self, view: View, table: FileTable, interval_s: float | None, waiter: Waiter) -> list[LoadedFile] | None:
         """Return the files that follow a view, none if there is none now; None if a listing has to tell.
 
         After a file that was written within the last interval no other one is asked for: it can wait for the next.
+        Without an interval every one is asked for, and whoever is too far behind takes a listing.
 
         Raises:
             LTXError, ChecksumMismatchError: a file is broken.
@@ -54,9 +55,10 @@ class NextFiles:
                 return loaded or None
             loaded.append(one)
             newest = one.file
-            if (self._clock.now() - from_timestamp_ms(newest.header.timestamp_ms)).total_seconds() < interval_s:
-                break
-        return loaded
+            age_s = (self._clock.now() - from_timestamp_ms(newest.header.timestamp_ms)).total_seconds()
+            if interval_s is not None and age_s < interval_s:
+                return loaded
+        return loaded if interval_s is not None else None
 
     def _goes_on(self, newest: LTXFile, header: Header, waiter: Waiter) -> bool:
         """Say whether a file is proven to be of the same history as the one before it."""

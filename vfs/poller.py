@@ -2,7 +2,7 @@
 
 Whoever wakes it waits for news, so it polls whatever it did before. Pushes may come as fast as files do: one poll
 answers all that came since the last one began, and between a poll and a pushed one there is a gap, as long as the poll
-before took. Pushes put off no poll that is due.
+before took, or longer if `gap_s` says so. Pushes put off no poll that is due.
 
 The garbage collector closes forgotten connections on any thread and between any two steps, so whoever stops the poller
 may be the poller itself, in the middle of anything. Stopping therefore takes no lock that somebody could hold: it sets
@@ -41,16 +41,33 @@ class Poller:
         ended: Callable[[], None],
     ) -> None:
         """Start no thread yet."""
-        self.interval_s = interval_s
+        self.gap_s = LEAST_GAP_S
+        self._interval_s = interval_s
         self._name = name
         self._poll = poll
         self._began = began
         self._ended = ended
-        self._signals: SimpleQueue[None] = SimpleQueue()  # says that one of the next three was set
+        self._signals: SimpleQueue[None] = SimpleQueue()  # says that the interval or one of the next three was set
         self._woken = False
         self._pushed = False
         self._stopped = False
         self._thread: Thread | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds from a poll to the next one that is due; a change counts at once."""
+        return self._interval_s
+
+    @interval_s.setter
+    def interval_s(self, interval_s: float) -> None:
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._signal()
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether there was a push since the last poll began."""
+        return self._pushed
 
     @property
     def is_alive(self) -> bool:
@@ -107,21 +124,23 @@ class Poller:
 
     def _run(self) -> None:
         now = SYSTEM_CLOCK.monotonic
-        interval_began = gap_ends = now()
+        interval_began = polled = now()
+        took_s = 0.0
         self._began()
-        while (cause := self._wait(interval_began, gap_ends)) is not None:
+        while (cause := self._wait(interval_began, polled, took_s)) is not None:
             begin = now()
             self._poll(cause)
-            end = now()
-            gap_ends = end + max(LEAST_GAP_S, end - begin)
+            polled = now()
+            took_s = polled - begin
             if cause is not Cause.PUSHED:
-                interval_began = end
+                interval_began = polled
         self._ended()
 
-    def _wait(self, interval_began: float, gap_ends: float) -> Cause | None:
+    def _wait(self, interval_began: float, polled: float, took_s: float) -> Cause | None:
         """Wait for the next poll, and return its cause; None if there is to be none any more."""
         while not self._stopped:
-            now, due = SYSTEM_CLOCK.monotonic(), interval_began + self.interval_s
+            now, due = SYSTEM_CLOCK.monotonic(), interval_began + self._interval_s
+            gap_ends = polled + max(self.gap_s, took_s)
             if self._woken:
                 self._woken = self._pushed = False
                 return Cause.ASKED

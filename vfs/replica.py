@@ -29,7 +29,7 @@ from vfs.file_table import FileTable
 from vfs.follow import Follower
 from vfs.interior_search import InteriorSearch
 from vfs.pages import PageSource
-from vfs.poller import Poller
+from vfs.poller import LEAST_GAP_S, Poller
 from vfs.push import Push
 from vfs.readahead import Readahead
 from vfs.rest import WAKE_TIMEOUT_S, Rest
@@ -238,7 +238,7 @@ class SharedReplica:
 
         The poller looks once more at once, and then as often as it does.
         """
-        self.rest.end()
+        self._end_rest()
         if self.view.txid < txid:
             self._poller.wake()
         with self._published:
@@ -250,9 +250,8 @@ class SharedReplica:
     def wake_up(self) -> None:
         """End the rest of a replica that nobody has read, and wait for a poll, but not for long."""
         self.check_process()
-        self.rest.end()
-        self._poller.interval_s = self._follower.poll_interval_s = self.rest.interval_s
-        if self.lag_s <= self.rest.interval_s:
+        self._end_rest()
+        if self.lag_s <= self.rest.interval_s and not self._poller.is_pushed:
             return
         deadline = self.clock.monotonic() + WAKE_TIMEOUT_S
         with self._published:
@@ -260,6 +259,14 @@ class SharedReplica:
             self._poller.wake()
             while self._polls_ended == ended and (left_s := deadline - self.clock.monotonic()) > 0:
                 self._published.wait(left_s)
+
+    def _end_rest(self) -> None:
+        self.rest.end()
+        self._set_pace(self.rest.interval_s)
+
+    def _set_pace(self, poll_interval_s: float) -> None:
+        self._poller.gap_s = self.rest.interval_s if self.rest.is_resting else LEAST_GAP_S
+        self._poller.interval_s = self._follower.poll_interval_s = poll_interval_s
 
     def check_staleness(self) -> None:
         """Raise if the last successful poll is longer ago than `max_staleness` allows.
@@ -351,7 +358,8 @@ class SharedReplica:
 
     def _poll(self, cause: Cause) -> None:
         self._poll_safely(cause)
-        self._poller.interval_s = self._follower.poll_interval_s = self.rest.next_interval_s()
+        if cause is not Cause.PUSHED:  # these have no part in how long the intervals are
+            self._set_pace(self.rest.next_interval_s())
         with self._published:
             self._polls_ended += 1
             self._published.notify_all()

@@ -1,7 +1,8 @@
 """How seldom a replica is polled that nobody reads.
 
 While no connection has begun a transaction for some time, each interval is twice the one before, up to ten times the
-one that was asked for. Whoever reads then ends the rest, and waits for one poll first, but not for long.
+one that was asked for, and a store that tells of new files is asked for them once an interval at most. Whoever reads
+then ends the rest, and waits for one poll first, but not for long.
 """
 
 from replication.clock import Clock
