@@ -3,6 +3,7 @@
 What is watched is the directory `ltx` with all below it. While it is not there, the nearest parent that is stands in,
 and whenever another directory is the one to watch (the replica was deleted, made, or made anew) the watch begins anew.
 That is looked at after each change that is told of, and every second, for a directory that is renamed tells nothing.
+One that is deleted tells so, and another one may have its number by then.
 
 watchfiles looks into its list of changes once every step, and gives them out when none came in the last one: so a
 change is told of after one to two steps, at the price of that many wakes of a thread. Because of these, and because
@@ -122,8 +123,11 @@ class FileWatch:
                 changes = notify.watch(DEBOUNCE_MS, STEP_MS, CHECK_MS, self._closing)
                 if changes in {"stop", "signal"}:
                     return
-                if not isinstance(changes, str) and _is_news(changes):
-                    self._tell()
+                if not isinstance(changes, str):
+                    if _is_news(changes):
+                        self._tell()
+                    if (_DELETED, str(place.path)) in changes:
+                        return
                 if _place(self._root) != place:
                     return
 
