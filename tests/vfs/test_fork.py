@@ -205,6 +205,44 @@ holder.join()
 assert rows(connection) == [(1,), (2,)]
 """
 
+PUSHED = """
+from pathlib import Path
+import shutil
+root = Path(url.removeprefix("file://"))
+files = sorted((root / "ltx" / "0").glob("*.ltx"))
+shown = root / "shown"
+def show(number):
+    directory = shown / "ltx" / "0"
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(files[number - 1], directory / "copy.tmp")
+    (directory / "copy.tmp").rename(directory / files[number - 1].name)
+def wait_for(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+def is_pushed(connection):
+    return litestream.read_replica(connection.filename).stats()["push"]
+show(1)
+connection = litestream.connect(f"file://{shown}", poll_interval_s=1000)
+wait_for(lambda: is_pushed(connection))
+def use():
+    refused(lambda: rows(connection))
+    mine = litestream.connect(f"file://{shown}", poll_interval_s=1000)
+    wait_for(lambda: is_pushed(mine))
+    show(2)
+    wait_for(lambda: rows(mine) == [(1,), (2,)])
+    connection.close()
+    mine.close()
+in_child(use)
+wait_for(lambda: rows(connection) == [(1,), (2,)])
+show(3)
+wait_for(lambda: rows(connection) == [(1,), (2,), (3,)])
+before = litestream.FileReplicaClient(shown).watch(lambda: None)
+in_child(before.close)  # does nothing there, and ends
+before.close()
+"""
+
 BOTH = {
     "what was registered before a fork works on both sides": REGISTERED_BEFORE,
     "what was open before a fork is refused in the child, and goes on in the parent": OPEN_BEFORE,
@@ -245,6 +283,14 @@ def test_with_s3(what: str, s3_server: S3Server) -> None:
 
 def test_a_child_opens_files_anew(good: Path) -> None:
     _run(ANEW, f"file://{good}")
+
+
+def test_a_child_is_told_of_new_files_by_a_watch_of_its_own_and_the_parent_by_its(tmp_path: Path) -> None:
+    steps = StepWriter(FileReplicaClient(tmp_path))
+    steps.commit("CREATE TABLE item (id INTEGER PRIMARY KEY); INSERT INTO item VALUES (1)")
+    steps.commit("INSERT INTO item VALUES (2)")
+    steps.commit("INSERT INTO item VALUES (3)")
+    _run(PUSHED, f"file://{tmp_path}")
 
 
 def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(good: Path) -> None:
