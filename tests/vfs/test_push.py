@@ -1,6 +1,5 @@
 """Goal: a store that tells of new files is read at once, whatever the poll interval, and not polled too often.
 
-
 Method: commits of a writer timed until a reader shows them; then a store in memory that tells, or is silent, and polls
 that are counted. Bugs planted to see it fail: no poll when the watch has begun; pushed polls that put off those that
 are due, or list other levels; one file of many taken per push; a watch that outlives its replica; pushes while nobody
