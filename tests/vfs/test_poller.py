@@ -4,7 +4,7 @@ Method: a poll function that notes how it was called; intervals that never pass,
 """
 
 import time
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 import pytest
@@ -149,3 +149,29 @@ def test_after_a_slow_poll_a_pushed_one_waits_as_long_and_a_woken_one_does_not()
     poller.stop()
     poller.join(5)
     assert begins.empty(), "what was asked for answered the push too"
+
+
+def test_a_shorter_interval_counts_at_once() -> None:
+    polls: SimpleQueue[Cause] = SimpleQueue()
+    poller = Poller(NAME, NEVER_S, polls.put, ended=_nothing)
+    poller.start()
+    poller.interval_s = 0.01
+    assert polls.get(timeout=5) is Cause.DUE
+    poller.stop()
+    poller.join(5)
+
+
+def test_a_longer_gap_keeps_pushes_waiting_until_somebody_asks() -> None:
+    polls: SimpleQueue[Cause] = SimpleQueue()
+    poller = Poller(NAME, NEVER_S, polls.put, ended=_nothing)
+    poller.gap_s = NEVER_S
+    poller.start()
+    poller.push()
+    with pytest.raises(Empty):
+        polls.get(timeout=0.2)
+    assert poller.is_pushed
+    poller.wake()
+    assert polls.get(timeout=5) is Cause.ASKED
+    assert not poller.is_pushed
+    poller.stop()
+    poller.join(5)
