@@ -169,9 +169,10 @@ def test_a_longer_gap_keeps_pushes_waiting_until_somebody_asks() -> None:
     poller.push()
     with pytest.raises(Empty):
         polls.get(timeout=0.2)
-    assert poller.is_pushed
+    waiting = poller.is_pushed
     poller.wake()
     assert polls.get(timeout=5) is Cause.ASKED
-    assert not poller.is_pushed
     poller.stop()
     poller.join(5)
+    assert waiting
+    assert polls.empty()

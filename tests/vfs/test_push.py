@@ -22,10 +22,11 @@ import pytest
 import litestream
 from replication.client.file import FileReplicaClient
 from replication.client.file_watch import THREAD_NAME
+from replication.clock import SYSTEM_CLOCK
 from replication.errors import UnavailableError
 from tests.support.faulty_client import FaultyClient
 from tests.support.nats_server import NatsServer
-from tests.support.primary import Primary
+from tests.support.primary import Primary, StepClock
 from tests.support.pushing_client import PushingClient
 from tests.support.reading import NEVER_S, assert_same, followed, image_of, opened
 from tests.support.waiting import wait_until
@@ -87,7 +88,7 @@ def client() -> PushingClient:
 
 @pytest.fixture
 def primary(client: PushingClient) -> Iterator[Primary]:
-    with Primary(client) as primary:
+    with Primary(client, clock=StepClock(SYSTEM_CLOCK.now())) as primary:
         primary.commit(CREATE)
         primary.snapshot()
         yield primary
@@ -182,6 +183,7 @@ def test_one_push_brings_all_files_that_came(
 ) -> None:
     inner = FaultyClient(client)
     vars(inner).update(is_local=is_local)
+    add(primary)  # the next one's name is asked for after a file of level 0
     with followed(inner) as replica:
         assert replica.txid == primary.txid
         wait_for_quiet(replica)
@@ -313,15 +315,21 @@ def test_the_collector_may_close_a_replica_on_the_thread_that_tells(primary: Pri
         circle.append(circle)
         del connection, circle
         watch = client.watches[0]
-        tell, took_s = watch.on_change, []
+        tell, close, told, took_s = watch.on_change, watch.close, threading.Event(), []
 
         def tell_and_collect() -> None:
             tell()
             begin = time.monotonic()
             gc.collect()
             took_s.append(time.monotonic() - begin)
+            told.set()
+
+        def wait_and_close() -> None:
+            told.wait(TIMEOUT_S)  # as a watch does that has a thread
+            close()
 
         watch.on_change = tell_and_collect
+        watch.close = wait_and_close  # type: ignore[method-assign]
         add(primary)
         wait_until(lambda: set(threading.enumerate()) <= before, "the threads", timeout_s=TIMEOUT_S)
         assert client.watches == []
