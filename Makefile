@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_FLAGS ?=
+# Many tests wait for servers and programs more than they compute.
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,7 +40,7 @@ demo: $(READY)/demo
 	$(BIN)/python examples/demo.py
 
 test: $(READY)/test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(READY)/dev
 	$(BIN)/ruff check .

@@ -165,7 +165,7 @@ def test_a_second_connection_opens_while_the_storage_is_away(storage: Storage) -
 
 def test_a_second_connection_opens_while_a_poll_is_stuck(storage: Storage) -> None:
     first = litestream.connect(storage.client, poll_interval_s=POLL_S)
-    gate = storage.client.hold("ltx_files")
+    gate = storage.client.hold("open_ltx_file")
     gate.wait_until_reached()
     began = time.monotonic()
     second = litestream.connect(storage.client, poll_interval_s=POLL_S)
@@ -231,9 +231,9 @@ def test_interrupt_ends_a_pragma_that_waits_for_the_storage(
 def test_interrupt_ends_a_wait(storage: Storage, thread: ThreadPoolExecutor) -> None:
     connection = litestream.connect(storage.client, poll_interval_s=POLL_S)
     connection.set_busy_timeout(60_000)
-    before = storage.client.count("ltx_files")
+    before = storage.client.count("open_ltx_file")
     future = thread.submit(_rows, connection, "PRAGMA litestream_wait = 9")
-    wait_until(lambda: storage.client.count("ltx_files") > before + 3, "polls meanwhile", timeout_s=5)
+    wait_until(lambda: storage.client.count("open_ltx_file") > before + 3, "polls meanwhile", timeout_s=5)
     assert not future.done()
     _interrupt(connection, future)
     assert _rows(connection, SMALL) == [("one",)]
@@ -255,7 +255,7 @@ def test_a_stuck_read_ends_at_the_time_limit_and_the_next_one_asks_anew(storage:
 
 def test_a_stuck_poll_ends_at_the_time_limit_and_polling_goes_on(storage: Storage) -> None:
     connection = litestream.connect(storage.client, poll_interval_s=POLL_S, timeout_s=0.2)
-    gate = storage.client.hold("ltx_files")
+    gate = storage.client.hold("open_ltx_file")
     wait_until(lambda: "did not answer within 0.2 s" in _pragma(connection, "error"), "the time limit", timeout_s=5)
     storage.steps.commit("UPDATE small SET name = 'other'")
     wait_until(lambda: _rows(connection, SMALL) == [("other",)], "the next TXID", timeout_s=5)

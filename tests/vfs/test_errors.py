@@ -182,9 +182,6 @@ API = {
         lambda _: litestream.connect(f"s3://AKIAX:{KEY}/{KEY}+{KEY}@bucket/path"), "bucket/path", "%2F", "%2B"
     ),
     "an unknown scheme": cannot_open(lambda _: litestream.connect(f"s4://a:{KEY}@b/p"), "s4://", "known are", "s3://"),
-    "a scheme that is not built yet": cannot_open(
-        lambda _: litestream.connect(f"webdav://a:{KEY}@b/p"), "webdav://", "not supported yet"
-    ),
     "an unknown parameter of the URL": cannot_open(
         lambda _: litestream.connect(f"s3://a:{KEY}@b/p?regoin=x"), "regoin", "did you mean region"
     ),
