@@ -93,7 +93,7 @@ def _assert_leaves_nothing(url: str, rounds: int) -> None:
     for _ in range(rounds):
         once()
     assert set(threading.enumerate()) == threads
-    wait_until(lambda: _descriptors() <= descriptors, "the descriptors", timeout_s=5)
+    wait_until(lambda: _descriptors() <= descriptors, "the descriptors", timeout_s=20)
 
 
 def test_connections_that_are_forgotten_free_everything(good: Path) -> None:
