@@ -8,7 +8,7 @@ every byte of the database are compared, but for the few bytes of page 1 that a 
 import random
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,9 @@ import apsw
 import pytest
 
 import litestream
+from replication.client.base import ReplicaClient
+from replication.client.file import FileReplicaClient
+from tests.support.faulty_client import FaultyClient
 from tests.support.history import Content, History, content, restored, restored_txids
 from tests.support.litestream_program import FileReplica
 
@@ -35,6 +38,7 @@ class State:
     by_txid: dict[int, Content]
     by_instant: dict[datetime, Content | None]  # None: the program refuses
     newest_txid: int
+    source: str | ReplicaClient  # how it is opened
 
     @property
     def refused_txids(self) -> list[int]:
@@ -82,14 +86,16 @@ def _state(replica: FileReplica, instants: list[datetime]) -> State:
         by_txid=restored_txids(replica, range(1, newest + 2)),
         by_instant={instant: restored(replica, timestamp=instant) for instant in chosen},
         newest_txid=newest,
+        source=replica.url,
     )
 
 
-@pytest.fixture(params=["before", "after"])
+@pytest.fixture(params=["before", "after", "before, remote", "after, remote"])
 def state(request: pytest.FixtureRequest, lived: Lived) -> State:
-    """The replica before or after compaction and retention."""
-    chosen: State = getattr(lived, request.param)
-    return chosen
+    """The replica before or after compaction and retention; from a remote one pages are fetched ahead."""
+    name, _, remote = request.param.partition(", ")
+    chosen: State = getattr(lived, name)
+    return replace(chosen, source=FaultyClient(FileReplicaClient(chosen.replica.path))) if remote else chosen
 
 
 def test_the_program_accepts_enough_txids_to_compare(lived: Lived) -> None:
@@ -100,14 +106,14 @@ def test_the_program_accepts_enough_txids_to_compare(lived: Lived) -> None:
 
 def test_a_connection_at_each_txid_sees_what_the_program_restores(state: State) -> None:
     for txid, expected in state.by_txid.items():
-        connection = litestream.connect(state.replica.url, txid=f"{txid:016x}")
+        connection = litestream.connect(state.source, txid=f"{txid:016x}")
         _compare(content(connection), expected, f"TXID {txid}")
         assert int(connection.pragma("litestream_txid"), 16) == txid
         connection.close()
 
 
 def test_one_connection_travels_to_the_txids_in_any_order(state: State) -> None:
-    connection = litestream.connect(state.replica.url)
+    connection = litestream.connect(state.source)
     for txid in _shuffled(list(state.by_txid)):
         connection.execute(f"PRAGMA litestream_txid = '{txid:016x}'")
         _compare(content(connection), state.by_txid[txid], f"TXID {txid}")
@@ -115,7 +121,7 @@ def test_one_connection_travels_to_the_txids_in_any_order(state: State) -> None:
 
 
 def test_one_connection_travels_to_the_instants_in_any_order(state: State) -> None:
-    connection = litestream.connect(state.replica.url)
+    connection = litestream.connect(state.source)
     for instant in _shuffled(list(state.by_instant)):
         expected = state.by_instant[instant]
         travel = f"PRAGMA litestream_time = '{instant.isoformat()}'"
@@ -132,27 +138,27 @@ def test_a_connection_at_an_instant_sees_what_the_program_restores(state: State)
     for instant, expected in state.by_instant.items():
         if expected is None:
             with pytest.raises((apsw.Error, litestream.LitestreamError)):
-                litestream.connect(state.replica.url, time=instant)
+                litestream.connect(state.source, time=instant)
             continue
-        connection = litestream.connect(state.replica.url, time=instant)
+        connection = litestream.connect(state.source, time=instant)
         _compare(content(connection), expected, f"instant {instant}")
         connection.close()
 
 
 def test_history_lists_exactly_the_txids_the_program_accepts(state: State) -> None:
-    connection = litestream.connect(state.replica.url)
+    connection = litestream.connect(state.source)
     listed = [_txid(row[0]) for row in connection.execute("SELECT txid FROM litestream_history()")]
     connection.close()
     assert sorted(listed) == sorted(state.by_txid)
 
 
 def test_a_txid_that_the_program_refuses_is_refused(state: State) -> None:
-    connection = litestream.connect(state.replica.url)
+    connection = litestream.connect(state.source)
     for txid in _shuffled(state.refused_txids)[:10]:
         with pytest.raises(apsw.Error):
             connection.execute(f"PRAGMA litestream_txid = '{txid:016x}'")
         with pytest.raises((apsw.Error, litestream.LitestreamError)):
-            litestream.connect(state.replica.url, txid=f"{txid:016x}")
+            litestream.connect(state.source, txid=f"{txid:016x}")
     _compare(content(connection), state.by_txid[state.newest_txid], "the newest TXID, after refusals")
     connection.close()
 
