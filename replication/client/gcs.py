@@ -9,6 +9,7 @@ here the server begins the listing at the seek.
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
@@ -16,7 +17,7 @@ from replication.client.gcs_bucket import TIMESTAMP_KEY, GCSBucket
 from replication.client.gcs_config import GCSConfig
 from replication.client.gcs_lease import GCSLeaseStore
 from replication.client.gcs_upload import ABSENT, PART_SIZE, upload
-from replication.client.reader import Chunk, open_range_reader, read_fully, read_upload_head
+from replication.client.reader import open_range_reader, read_fully, read_in_parts, read_upload_head
 from replication.client.s3_time import format_timestamp
 from replication.clock import from_timestamp_ms
 from replication.errors import LTXExistsError
@@ -90,25 +91,12 @@ class GCSReplicaClient(ReplicaClient):
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
         name = self._name(info.level, info.min_txid, info.max_txid)
-        parts: list[bytes] = []
-        identity = info.identity
-        while end is None or start < end:
-            limit = start + READ_SIZE if end is None else min(end, start + READ_SIZE)
-            chunk = self._bucket.get(name, identity, start, limit)
-            parts.append(chunk.data)
-            if len(chunk.data) < limit - start:
-                break
-            start, identity = limit, chunk.identity
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return read_in_parts(partial(self._bucket.get, name), info.identity, start, end, READ_SIZE)
 
     def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
         """Return a reader; its first answer pins the file's identity."""
         name = self._name(level, min_txid, max_txid)
-
-        def read_chunk(identity: str, start: int, end: int) -> Chunk:
-            return self._bucket.get(name, identity, start, end)
-
-        return open_range_reader(read_chunk, offset=offset, size=size, chunk_size=CHUNK_SIZE)
+        return open_range_reader(partial(self._bucket.get, name), offset=offset, size=size, chunk_size=CHUNK_SIZE)
 
     def write_ltx_file(
         self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False

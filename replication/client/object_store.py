@@ -24,7 +24,7 @@ from replication.client.object_requests import (
 )
 from replication.client.object_traits import Traits
 from replication.client.object_v3 import ObjectV3Files
-from replication.client.reader import Chunk, open_range_reader, read_upload_head
+from replication.client.reader import Chunk, open_range_reader, read_in_parts, read_upload_head
 from replication.client.s3_time import format_timestamp, parse_timestamp
 from replication.client.v3 import V3Files
 from replication.clock import from_timestamp_ms
@@ -106,26 +106,12 @@ class ObjectStoreClient(ReplicaClient):
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
         key = self._key(info.level, info.min_txid, info.max_txid)
-        parts: list[bytes] = []
-        identity = info.identity
-        while end is None or start < end:
-            limit = start + READ_SIZE if end is None else min(end, start + READ_SIZE)
-            chunk = self._get(key, identity, start, limit)
-            parts.append(chunk.data)
-            if len(chunk.data) < limit - start:
-                break
-            start, identity = limit, chunk.identity
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return read_in_parts(partial(self._get, key), info.identity, start, end, READ_SIZE)
 
     def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
         """Return a reader; its first answer pins the file's identity."""
         key = self._key(level, min_txid, max_txid)
-        return open_range_reader(
-            lambda identity, start, end: self._get(key, identity, start, end),
-            offset=offset,
-            size=size,
-            chunk_size=CHUNK_SIZE,
-        )
+        return open_range_reader(partial(self._get, key), offset=offset, size=size, chunk_size=CHUNK_SIZE)
 
     def write_ltx_file(
         self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False

@@ -126,6 +126,22 @@ class RangeReader(io.BufferedIOBase):
         self._chunk_start = self._position
 
 
+def read_in_parts(read_chunk: ReadChunk, identity: str, start: int, end: int | None, part_size: int) -> bytes:
+    """Return bytes `start` to `end` (exclusive) of a file, or to its end, in requests of `part_size` bytes at most.
+
+    The first answer pins the file's identity, if none is given.
+    """
+    parts: list[bytes] = []
+    while end is None or start < end:
+        limit = start + part_size if end is None else min(end, start + part_size)
+        chunk = read_chunk(identity, start, limit)
+        parts.append(chunk.data)
+        if len(chunk.data) < limit - start:
+            break
+        start, identity = limit, chunk.identity
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def identity_of(reader: BinaryIO) -> str:
     """Return the identity of the file that a reader reads, empty if that is not known."""
     identity = getattr(reader, "identity", "")  # of our readers; an operating system's file has none

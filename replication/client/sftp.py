@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
-from replication.client.reader import Chunk, UploadHead, open_range_reader, read_fully, read_upload_head
+from replication.client.reader import Chunk, UploadHead, open_range_reader, read_fully, read_in_parts, read_upload_head
 from replication.client.sftp_config import SFTPConfig
 from replication.client.sftp_session import SFTPSession
 from replication.clock import SYSTEM_CLOCK, Clock, from_timestamp_ms
@@ -108,26 +108,12 @@ class SFTPReplicaClient(ReplicaClient):
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end; one request while the file is open."""
         path = self._file_path(info.level, info.min_txid, info.max_txid)
-        parts: list[bytes] = []
-        identity = info.identity
-        while end is None or start < end:
-            limit = start + CHUNK_SIZE if end is None else min(end, start + CHUNK_SIZE)
-            chunk = self._read(path, identity, start, limit)
-            parts.append(chunk.data)
-            if len(chunk.data) < limit - start:
-                break
-            start, identity = limit, chunk.identity
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return read_in_parts(partial(self._read, path), info.identity, start, end, CHUNK_SIZE)
 
     def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
         """Return a reader; its first answer pins the file's identity."""
         path = self._file_path(level, min_txid, max_txid)
-        return open_range_reader(
-            lambda identity, start, end: self._read(path, identity, start, end),
-            offset=offset,
-            size=size,
-            chunk_size=CHUNK_SIZE,
-        )
+        return open_range_reader(partial(self._read, path), offset=offset, size=size, chunk_size=CHUNK_SIZE)
 
     def write_ltx_file(
         self, level: int, min_txid: TXID, max_txid: TXID, reader: BinaryIO, *, if_absent: bool = False

@@ -8,11 +8,12 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
 from replication.client.http_session import MAX_LISTING_SIZE, HTTPAnswer, HTTPSession, status_error
-from replication.client.reader import Chunk, open_range_reader
+from replication.client.reader import Chunk, open_range_reader, read_in_parts
 from replication.client.web_config import WebConfig
 from replication.client.web_listing import PROPFIND_BODY, WebFile, answer_identity, answer_matches, whole_size
 from replication.clock import from_timestamp_ms
@@ -94,30 +95,17 @@ class WebReplicaClient(ReplicaClient):
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
         path = self.file_path(info.level, info.min_txid, info.max_txid)
-        first, parts = start, list[bytes]()
-        identity = info.identity
-        while end is None or start < end:
-            limit = start + READ_SIZE if end is None else min(end, start + READ_SIZE)
-            chunk = self._get(path, identity, start, limit)
-            parts.append(chunk.data)
-            if len(chunk.data) < limit - start:
-                break
-            start, identity = limit, chunk.identity
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        expected = (info.size if end is None else min(end, info.size)) - first
+        data = read_in_parts(partial(self._get, path), info.identity, start, end, READ_SIZE)
+        expected = (info.size if end is None else min(end, info.size)) - start
         if info.identity and len(data) < expected:
-            msg = f"GET /{path}: expected {expected} bytes from {first} on, got {len(data)}"
+            msg = f"GET /{path}: expected {expected} bytes from {start} on, got {len(data)}"
             raise UnavailableError(msg)
         return data
 
     def open_ltx_file(self, level: int, min_txid: TXID, max_txid: TXID, offset: int = 0, size: int = 0) -> BinaryIO:
         """Return a reader; its first answer pins the file's identity."""
         path = self.file_path(level, min_txid, max_txid)
-
-        def read_chunk(identity: str, start: int, end: int) -> Chunk:
-            return self._get(path, identity, start, end)
-
-        return open_range_reader(read_chunk, offset=offset, size=size, chunk_size=CHUNK_SIZE)
+        return open_range_reader(partial(self._get, path), offset=offset, size=size, chunk_size=CHUNK_SIZE)
 
     def file_path(self, level: int, min_txid: TXID, max_txid: TXID) -> str:
         """Return the path of a file on the server."""
