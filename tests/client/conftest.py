@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from replication.client import http_session
 from replication.client.url import replica_client
 from tests.client.places import Place
 from tests.support import azure_server as azure
@@ -16,6 +17,14 @@ from tests.support.nats_server import NatsServer
 from tests.support.s3_server import ACCESS_KEY_ID, DEFAULT_BUCKET, SECRET_ACCESS_KEY, S3Server, oss_url
 from tests.support.sftp_server import USER, OpenSSHServer
 from tests.support.web_servers import NginxServer, WebDAVServer
+
+
+@pytest.fixture(autouse=True)
+def close_web_connections() -> Iterator[None]:
+    """Close connections that a failure, kept with its frames, would keep: their sockets may be collected first."""
+    yield
+    for session in list(http_session._sessions):
+        session.close()
 
 
 @pytest.fixture(scope="session")
