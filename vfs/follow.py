@@ -34,6 +34,9 @@ MAX_PLANS = 4
 MANY_FILES = 16
 """A longer chain of level-0 files is worth a look for a file of a higher level that holds them all."""
 
+PAUSE_MISSES = 3
+"""After so many polls without a new file, since the last one that had some, a listing tells why."""
+
 REWIND_SIGHTINGS = 2
 """How often in a row every file must end before the position until that is believed."""
 
@@ -58,6 +61,7 @@ class Follower:
         self._rewinds = 0
         self._last_step = clock.monotonic()
         self._last_list = clock.monotonic()
+        self._misses = PAUSE_MISSES  # polls by name without a file since the last one that had some
         self._next_files = NextFiles(fetcher, clock)
         self._seeks: dict[int, TXID] = {}  # first TXID of the newest file of each level that has files
         self.table = FileTable(history=0)
@@ -104,6 +108,8 @@ class Follower:
             raise
         self._last_step = now
         self._idle = composed is None
+        if composed is not None:
+            self._misses = 0
         return composed
 
     def _by_name(self, view: View, waiter: Waiter, cause: Cause, now: float) -> list[LoadedFile] | None:
@@ -114,7 +120,11 @@ class Follower:
         if cause is Cause.ASKED or is_due or self._schedule.wants_all or self._fetcher.is_local:
             return None
         # What was pushed is all to be had now, for there may be no other push.
-        return self._next_files.fetch(view, self.table, None if is_pushed else self.poll_interval_s, waiter)
+        found = self._next_files.fetch(view, self.table, None if is_pushed else self.poll_interval_s, waiter)
+        if not found:
+            self._misses += 1
+        # Files came, and come no more: that is a pause, or they come and go faster than they are asked for.
+        return None if found == [] and self._misses == PAUSE_MISSES else found
 
     def _lay(self, found: list[LoadedFile], view: View) -> Composed | None:
         if not found:

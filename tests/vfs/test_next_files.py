@@ -116,6 +116,27 @@ def test_a_name_that_came_and_went_is_found_by_the_next_listing(
         assert_same(image_of(connection), primary.image)
 
 
+def test_after_files_have_come_a_pause_is_looked_into_once(primary: Primary, client: FaultyClient) -> None:
+    with followed(client) as replica, opened(replica) as connection:
+        shared = replica.open().replica
+        add(primary)
+        assert due(shared) == primary.txid
+        add(primary, 3)
+        primary.compact(1)
+        primary.delete(0, keep=[])
+        client.clear_calls()
+        for _ in range(follow.PAUSE_MISSES):
+            due(shared)
+        assert shared.view.txid == primary.txid, "level 1 was listed"
+        assert_same(image_of(connection), primary.image)
+        for _ in range(3 * follow.PAUSE_MISSES):
+            due(shared)
+        listings = client.count("ltx_files")
+        for _ in range(3 * follow.PAUSE_MISSES):
+            due(shared)
+        assert client.count("ltx_files") == listings
+
+
 def test_a_large_file_is_left_to_a_listing(
     primary: Primary, client: FaultyClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
