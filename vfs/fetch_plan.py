@@ -55,7 +55,7 @@ def plan_spans(places: Sequence[Place], *, gap: int = JOIN_GAP, largest: int = M
         for start in sorted(numbers):
             place = places[numbers[start]]
             first, last = (places[joined[0]], places[joined[-1]]) if joined else (place, place)
-            if place.start - last.end > gap or place.end - first.start > largest:
+            if joined and (place.start - last.end > gap or place.end - first.start > largest):
                 spans.append(_span(file, joined, places))
                 joined = []
             joined.append(numbers[start])
