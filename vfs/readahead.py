@@ -25,6 +25,7 @@ class Readahead:
         self._tree = Tree(interiors, indexes, ahead, Budget(size), self._landed)
         self._lock = RLock()  # guards what follows: an interior page that lands goes on with a walk, on its own thread
         self._view: View | None = None  # of the transaction under way
+        self._ended = False  # the last transaction, and what it read is not forgotten yet
         self._usable = 0  # bytes of a page that SQLite uses; 0 before page 1 was read
         self._runs = LeafRuns(self._tree)
         self._walks = IndexWalks(self._tree)
@@ -33,18 +34,21 @@ class Readahead:
     def end(self, read: int) -> None:
         """Forget what a transaction read, because it has ended: it says little of the next one.
 
-        `read` is how many pages it read without asking since it last asked for one.
+        `read` is how many pages it read without asking since it last asked for one. The garbage collector may end it,
+        on any thread and in the middle of anything, so no lock is waited for: what was not forgotten is at the next read.
         """
-        with self._lock:
-            self._view = None
-            self._tree.budget.renew()
-            self._runs.clear(read)
-            self._walks.clear()
-            self._chains.clear()
+        self._ended, self._view = True, None
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget(read)
+            finally:
+                self._lock.release()
 
     def before(self, view: View, pgno: int) -> None:
         """Fetch ahead what the wish for a page says of the next wishes."""
         with self._lock:
+            if self._ended:
+                self._forget(0)
             self._view = view
             spot = self._tree.spot(view, pgno)
             if spot is None:
@@ -71,6 +75,13 @@ class Readahead:
                 self._chains.add(page, pgno)
                 if kind == btree.LEAF_INDEX:
                     self._walks.add(page, pgno)
+
+    def _forget(self, read: int) -> None:
+        self._ended = False
+        self._tree.budget.renew()
+        self._runs.clear(read)
+        self._walks.clear()
+        self._chains.clear()
 
     def _read_leaf(self, view: View, pgno: int, spot: Spot) -> None:
         self._runs.read(view, pgno, spot)
