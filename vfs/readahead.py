@@ -35,7 +35,7 @@ class Readahead:
         """Forget what a transaction read, because it has ended: it says little of the next one.
 
         `read` is how many pages it read without asking since it last asked for one. The garbage collector may end it,
-        on any thread and in the middle of anything, so no lock is waited for: what was not forgotten is at the next read.
+        on any thread and in the middle of anything, so no lock is waited for. The next read forgets what this did not.
         """
         self._ended, self._view = True, None
         if self._lock.acquire(blocking=False):
