@@ -31,6 +31,9 @@ THREADS_S = 5.0
 FILES = 75
 
 
+HEADING = "# Cold reads, compared with the Litestream extension\n\n    python -m benchmarks.compare --write docs"
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description="Compare cold reads from S3.")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
@@ -69,7 +72,7 @@ def main() -> None:
     parts.append(surroundings())
     print(parts[-1])
     if options.write is not None:
-        (options.write / "compare.md").write_text("\n\n".join(parts) + "\n")
+        (options.write / "compare.md").write_text("\n\n".join([HEADING, *parts]) + "\n")
 
 
 if __name__ == "__main__":
