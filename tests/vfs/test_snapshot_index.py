@@ -21,7 +21,7 @@ from replication.ltx.index import PageIndex, encode_page_index
 from replication.position import lock_pgno
 from tests.support.faulty_client import FaultyClient
 from tests.support.ltx_files import make_header
-from vfs import load
+from vfs import load, snapshot_index
 from vfs.snapshot_index import SnapshotIndex
 
 MAX_WINDOWS = 4
@@ -60,6 +60,19 @@ def test_any_page_is_found_in_few_windows(count: int, page_size: int) -> None:
             index.add(start, data[start - index.start : end - index.start])
         assert index.find(pgno) == whole.find(pgno)
     assert (index.find(lock_pgno(page_size)), index.find(0), index.find(count + 1)) == (None, None, None)
+
+
+def test_guesses_get_better_with_each_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_index, "WINDOW_SIZE", 256)
+    monkeypatch.setattr(snapshot_index, "MAX_WINDOW_SIZE", 256)
+    whole, index, data = make_index(400_000, 4096, seed=7)
+    for pgno in (70_001, 150_002, 330_003):
+        for _ in range(8):
+            if index.find(pgno) is not None:
+                break
+            start, end = index.window(pgno)
+            index.add(start, data[start - index.start : end - index.start])
+        assert index.find(pgno) == whole.find(pgno)
 
 
 def test_the_whole_index_takes_eight_bytes_a_page_and_says_the_same() -> None:
