@@ -89,9 +89,9 @@ def test_a_file_just_written_is_the_last_one_asked_for(client: FaultyClient, tmp
                 assert reader.execute("SELECT count(*) FROM item").fetchall() == [(number + 1,)]
 
 
-@pytest.mark.parametrize("has_identities", [True, False])
+@pytest.mark.parametrize(("has_identities", "is_there"), [(True, True), (False, True), (True, False)])
 def test_the_first_file_of_another_history_is_never_laid_upon_this_one(
-    primary: Primary, client: FaultyClient, *, has_identities: bool
+    primary: Primary, client: FaultyClient, *, has_identities: bool, is_there: bool
 ) -> None:
     read = client.inner.read_ltx
     if not has_identities:  # then the header alone tells the files apart
@@ -108,6 +108,9 @@ def test_the_first_file_of_another_history_is_never_laid_upon_this_one(
             other.snapshot()
             while other.txid <= primary.txid:
                 other.commit(f"INSERT INTO other (body) VALUES (noise({other.txid}, 400))")
+            if not is_there:
+                other.snapshot()
+                client.inner.delete_ltx_files([one for one in client.inner.ltx_files(0) if one.max_txid < other.txid])
             assert due(shared) == other.txid
             assert_same(image_of(connection), other.image)
 
