@@ -1,7 +1,7 @@
 """Every store that is reached by HTTP meets what networks and servers do: a right answer in the end, or a clear error.
 
-Wrong bytes, half a listing and half a file are what must never come of it. Bugs planted to see it fail: a body that
-ends early taken for the end of the file, a redirect's empty body taken for an empty listing.
+Wrong bytes, half a listing and half a file are what must never come of it. Seen to
+fail on a body that ends early and was taken for the end of the file.
 """
 
 import io
