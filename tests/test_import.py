@@ -17,7 +17,6 @@ HEAVY = (
     "httpx",
     "click",
     "lz4",
-    "cachetools",
     "dateparser",
     "asyncio",
     "yaml",

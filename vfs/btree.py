@@ -20,10 +20,12 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from struct import Struct, unpack_from
 from struct import error as struct_error
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 INTERIOR_KINDS = frozenset({INTERIOR_INDEX, INTERIOR_TABLE})
@@ -77,20 +79,17 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
     if kind not in INTERIOR_KINDS:
         return None
     start = _HEADER_SIZE if pgno == 1 else 0
-    children, keys = array("I"), array("q")  # 12 bytes a child, where numbers of their own would take 70
     try:
-        for offset in _cell_offsets(page, start, kind):
-            (child,) = _PAGE_NUMBER.unpack_from(page, offset)
-            children.append(child)
-            if kind == INTERIOR_TABLE:
-                keys.append(_signed(_varint(page, offset + 4)[0]))
-        (last,) = _PAGE_NUMBER.unpack_from(page, start + 8)
-    except (IndexError, ValueError, OverflowError, struct_error):
+        offsets = np.array(_cell_offsets(page, start, kind), np.intp)
+        cells = np.frombuffer(page, np.uint8)[offsets[:, np.newaxis] + np.arange(4)]
+        last = page[start + 8 : start + 12]
+        keys = _varints(page, offsets + 4) if kind == INTERIOR_TABLE else np.empty(0, np.int64)
+    except (IndexError, struct_error):
         return None
-    children.append(last)
-    if 0 in children or any(second < first for first, second in pairwise(keys)):
+    children = array("I", np.frombuffer(cells.tobytes() + last, ">u4").astype(np.uint32).tobytes())
+    if 0 in children or np.any(keys[1:] < keys[:-1]):
         return None
-    return Interior(kind, children, keys)
+    return Interior(kind, children, array("q", keys.tobytes()))  # 12 bytes a child
 
 
 def index_entries(page: bytes, pgno: int, usable: int) -> tuple[IndexEntry, ...]:
@@ -191,8 +190,21 @@ def _varint(page: bytes, at: int) -> tuple[int, int]:
     return value << 8 | page[last], last + 1
 
 
-def _signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
+def _varints(page: bytes, offsets: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the big-endian varints at offsets, signed; behind the page there are zeros."""
+    data = np.frombuffer(page + bytes(_MAX_VARINT_SIZE), np.uint8)
+    values = np.zeros(len(offsets), np.uint64)
+    goes_on = np.ones(len(offsets), np.bool_)
+    for position in range(_MAX_VARINT_SIZE):
+        found = data[offsets + position].astype(np.uint64)
+        is_last = position == _MAX_VARINT_SIZE - 1  # which has eight bits of the value
+        shift, mask = (8, 0xFF) if is_last else (7, 0x7F)
+        longer = values << np.uint64(shift) | found & np.uint64(mask)
+        values = np.where(goes_on, longer, values)
+        goes_on &= found >= np.uint64(0x80)
+        if not goes_on.any():
+            break
+    return values.view(np.int64)
 
 
 def _index_entry(page: bytes, at: int, size: int) -> IndexEntry | None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from vfs.index import Place
 from vfs.ltx_file import LTXFile
+from vfs.place import Places
 
 JOIN_GAP = 32 * 2**10
 """Bytes nobody wants that are worth fetching to save a request."""
@@ -16,12 +16,14 @@ MAX_SPAN = 256 * 2**10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """Bytes `start` to `end` (exclusive) of a file, and the places wanted in it, by offset."""
+    """Bytes `start` to `end` (exclusive) of a file, and the places wanted in it: their keys, ascending, and so on."""
 
     file: LTXFile
     start: int
     end: int
-    places: tuple[Place, ...]
+    pgnos: Sequence[int]
+    keys: Sequence[int]
+    sizes: Sequence[int]
 
     @property
     def size(self) -> int:
@@ -31,39 +33,43 @@ class Span:
     @property
     def wanted_size(self) -> int:
         """How many of them are wanted."""
-        return sum(place.end - place.start for place in self.places)
+        return sum(self.sizes)
 
 
-def plan_spans(places: Sequence[Place], *, gap: int = JOIN_GAP, largest: int = MAX_SPAN) -> list[Span]:
+def plan_spans(places: Places, *, gap: int = JOIN_GAP, largest: int = MAX_SPAN) -> list[Span]:
     """Return ranges that hold all places, each place in one of them; those with the places wanted first come first.
 
     A range is larger than `largest` only if a single place is.
 
     >>> from replication.ltx.file_info import FileInfo
     >>> from replication.position import TXID
+    >>> from vfs.place import Place
     >>> file = LTXFile(FileInfo(level=9, min_txid=TXID(1), max_txid=TXID(1)), Header(), None)
-    >>> wanted = [Place(file, 900, 1000), Place(file, 100, 200), Place(file, 220, 300)]
+    >>> wanted = Places.of({9: Place(file, 900, 1000), 1: Place(file, 100, 200), 2: Place(file, 220, 300)})
     >>> [(span.start, span.end) for span in plan_spans(wanted, gap=50, largest=1000)]
     [(900, 1000), (100, 300)]
     """
-    by_file: dict[LTXFile, dict[int, int]] = {}  # of each offset, which of the places it is
-    for number, place in enumerate(places):
-        by_file.setdefault(place.file, {}).setdefault(place.start, number)
+    keys, sizes = places.keys, places.sizes
+    numbers = {key: number for number, key in reversed(list(enumerate(keys)))}  # of equals the first
     spans: list[tuple[int, Span]] = []
-    for file, numbers in by_file.items():
-        joined: list[int] = []
-        for start in sorted(numbers):
-            place = places[numbers[start]]
-            first, last = (places[joined[0]], places[joined[-1]]) if joined else (place, place)
-            if joined and (place.start - last.end > gap or place.end - first.start > largest):
-                spans.append(_span(file, joined, places))
-                joined = []
-            joined.append(numbers[start])
-        spans.append(_span(file, joined, places))
+    joined: list[int] = []  # numbers of places
+    first = end = 0
+    for key in sorted(numbers):  # files lie further apart than any gap
+        number = numbers[key]
+        if joined and (key - end > gap or key + sizes[number] - first > largest):
+            spans.append(_span(places, joined))
+            joined = []
+        if not joined:
+            first = key
+        joined.append(number)
+        end = key + sizes[number]
+    if joined:
+        spans.append(_span(places, joined))
     return [span for _, span in sorted(spans, key=itemgetter(0))]
 
 
-def _span(file: LTXFile, numbers: list[int], places: Sequence[Place]) -> tuple[int, Span]:
+def _span(places: Places, numbers: list[int]) -> tuple[int, Span]:
     """Return the range over some of the places, and the number of the one wanted first."""
-    found = tuple(places[number] for number in numbers)
-    return min(numbers), Span(file, found[0].start, found[-1].end, found)
+    joined, file = places.picked(numbers), places.file(numbers[0])
+    start, end = joined.keys[0] - file.base, joined.keys[-1] + joined.sizes[-1] - file.base
+    return min(numbers), Span(file, start, end, joined.pgnos, joined.keys, joined.sizes)

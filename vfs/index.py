@@ -11,26 +11,18 @@ A merged layer holds 16 bytes a page (page number 4, file and offset 8, size 4),
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from replication.ltx.index import PageIndex
-from vfs.ltx_file import LTXFile
+from vfs.ltx_file import OFFSET_BITS, LTXFile
+from vfs.place import Place
 
 MAX_COMMIT = 2**32 - 1
 RECENT_PAGES = 8192  # a recent layer beyond this is merged into the middle one
-_OFFSET_BITS = 44  # 16 TiB a file, and 2**20 files a layer
-_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
-
-
-class Place(NamedTuple):
-    """Bytes `start` (inclusive) to `end` (exclusive) of a file: one page frame."""
-
-    file: LTXFile
-    start: int
-    end: int
+_OFFSET_MASK = (1 << OFFSET_BITS) - 1  # 2**20 files a layer are left
 
 
 class Layer(Protocol):
@@ -38,6 +30,9 @@ class Layer(Protocol):
 
     def find(self, pgno: int) -> Place | None:
         """Return the place of a page, or None if this layer has none for it."""
+
+    def find_into(self, keys: list[int], sizes: list[int], pgnos: NDArray[np.uint32]) -> None:
+        """Put the places of those pages that this layer has into columns that are as long."""
 
     def __len__(self) -> int:
         """Return how many pages have a place here."""
@@ -103,6 +98,17 @@ class FileLayer:
         span = self._index.find(pgno)
         return None if span is None else Place(self._file, span.start, span.end)
 
+    def find_into(self, keys: list[int], sizes: list[int], pgnos: NDArray[np.uint32]) -> None:
+        """Put the places of those pages that the file holds into columns that are as long."""
+        numbers, at = _positions(self._index.pgnos, pgnos)
+        base, starts = self._file.base, self._index.offsets[at]
+        columns = [base + start for start in starts.tolist()], (self._index.offsets[at + 1] - starts).tolist()
+        if len(numbers) == len(pgnos):
+            keys[:], sizes[:] = columns
+            return
+        for number, key, size in zip(numbers, *columns, strict=True):
+            keys[number], sizes[number] = key, size
+
     def entries(self) -> Entries:
         """Return all places as arrays."""
         starts = self._index.offsets[:-1]
@@ -153,7 +159,15 @@ class MergedLayer:
             return None
         packed: int = self._packed[at]
         start = packed & _OFFSET_MASK
-        return Place(self._entries.files[packed >> _OFFSET_BITS], start, start + self._sizes[at])
+        return Place(self._entries.files[packed >> OFFSET_BITS], start, start + self._sizes[at])
+
+    def find_into(self, keys: list[int], sizes: list[int], pgnos: NDArray[np.uint32]) -> None:
+        """Put the places of those pages that a file of this layer holds into columns that are as long."""
+        numbers, at = _positions(self._entries.pgnos, pgnos)
+        columns = self._entries.packed[at].tolist(), self._entries.sizes[at].tolist()
+        for number, packed, size in zip(numbers, *columns, strict=True):
+            keys[number] = self._entries.files[packed >> OFFSET_BITS].base + (packed & _OFFSET_MASK)
+            sizes[number] = size
 
     def entries(self) -> Entries:
         """Return all places as arrays."""
@@ -168,6 +182,15 @@ class MergedLayer:
         return MergedLayer(Entries(entries.files, entries.pgnos[:count], entries.packed[:count], entries.sizes[:count]))
 
 
+def _positions(sorted_pgnos: NDArray[np.uint32], pgnos: NDArray[np.uint32]) -> tuple[list[int], NDArray[np.intp]]:
+    """Return which of some pages are among others, and where."""
+    if not len(sorted_pgnos):
+        return [], np.empty(0, np.intp)
+    at = np.minimum(np.searchsorted(sorted_pgnos, pgnos), len(sorted_pgnos) - 1)
+    (numbers,) = np.nonzero(sorted_pgnos[at] == pgnos)
+    return numbers.tolist(), at[numbers]
+
+
 def merge(layers: Sequence[Layer]) -> MergedLayer:
     """Return one layer with the newest place of each page; `layers` come newest first."""
     files: dict[LTXFile, int] = {}
@@ -175,8 +198,8 @@ def merge(layers: Sequence[Layer]) -> MergedLayer:
     for layer in layers:
         entries = layer.entries()
         numbers = np.array([files.setdefault(file, len(files)) for file in entries.files], dtype=np.uint64)
-        old = (entries.packed >> np.uint64(_OFFSET_BITS)).astype(np.intp)
-        packed = (numbers[old] << np.uint64(_OFFSET_BITS)) | (entries.packed & np.uint64(_OFFSET_MASK))
+        old = (entries.packed >> np.uint64(OFFSET_BITS)).astype(np.intp)
+        packed = (numbers[old] << np.uint64(OFFSET_BITS)) | (entries.packed & np.uint64(_OFFSET_MASK))
         columns.append((entries.pgnos, packed, entries.sizes))
     pgnos = np.concatenate([column[0] for column in columns])
     pgnos, first = np.unique(pgnos, return_index=True)  # the first of equals is the newest
@@ -189,9 +212,9 @@ def _drop_unused_files(
     files: tuple[LTXFile, ...], pgnos: NDArray[np.uint32], packed: NDArray[np.uint64], sizes: NDArray[np.uint32]
 ) -> Entries:
     """Renumber the files so that only those with a page are kept."""
-    used, numbers = np.unique(packed >> np.uint64(_OFFSET_BITS), return_inverse=True)
+    used, numbers = np.unique(packed >> np.uint64(OFFSET_BITS), return_inverse=True)
     kept = tuple(files[int(number)] for number in used)
-    packed = (numbers.astype(np.uint64) << np.uint64(_OFFSET_BITS)) | (packed & np.uint64(_OFFSET_MASK))
+    packed = (numbers.astype(np.uint64) << np.uint64(OFFSET_BITS)) | (packed & np.uint64(_OFFSET_MASK))
     return Entries(kept, pgnos, packed, sizes)
 
 

@@ -11,10 +11,11 @@ from threading import Lock
 
 from replication.clock import Clock
 from vfs import btree
-from vfs.ahead import Budget, FetchedAhead
+from vfs.ahead import FetchedAhead
+from vfs.budget import Budget
 from vfs.cache import HELD_SHARE
-from vfs.index import Place
 from vfs.interiors import Interiors
+from vfs.place import Place, Places
 from vfs.view import View
 
 LEAST_SIZE = 2**20
@@ -103,7 +104,7 @@ class InteriorSearch:
         if node is None:
             return  # a leaf, and so are its siblings
         self._ahead.drop(place)
-        self._ahead.cache.put(view, pgno, place, page, is_interior=True)
+        self._ahead.cache.put(view, pgno, place.key, page, is_interior=True)
         self._waiting.extend(siblings)
         first, *others = node.interior.children
         if node.above_leaves is None:
@@ -114,7 +115,7 @@ class InteriorSearch:
 
     def _ask(self, view: View) -> None:
         """Ask for pages that wait, as far as there is room."""
-        places: list[Place] = []
+        places: dict[int, Place] = {}
         while self._waiting and len(self._on_the_way) < MAX_AT_ONCE and self._room:
             pgno = self._waiting.popleft()
             place = view.find(pgno)
@@ -122,8 +123,8 @@ class InteriorSearch:
                 continue
             self._room -= 1
             self._on_the_way.append(pgno)
-            places.append(place)
+            places[pgno] = place
         if not self._room:
             self._waiting.clear()
         if places:
-            self._ahead.want(places, Budget(len(places) * view.page_size * 2))
+            self._ahead.want(Places.of(places), Budget(len(places) * view.page_size * 2))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from vfs.btree import Interior, parse_interior
-from vfs.index import Place
-from vfs.ltx_file import LTXFile
+from vfs.place import Place
 from vfs.view import View
 
 MAX_CHILDREN = 131_072
@@ -22,8 +21,7 @@ class Node:
     """An interior page of a view; `above_leaves` once a child was seen to be a leaf, or to be none."""
 
     pgno: int
-    file: LTXFile
-    start: int
+    key: int  # of its place
     interior: Interior
     above_leaves: bool | None = None
 
@@ -40,10 +38,13 @@ class Interiors:
 
     def learn(self, pgno: int, place: Place, page: bytes) -> Node | None:
         """Know an interior page from now on; None if the page is none."""
+        known = self._nodes.get(pgno)
+        if known is not None and known.key == place.key:
+            return known
         interior = parse_interior(page, pgno)
         if interior is None:
             return None
-        node = Node(pgno, place.file, place.start, interior)
+        node = Node(pgno, place.key, interior)
         with self._lock:
             self._forget(pgno)
             self._nodes[pgno] = node
@@ -60,7 +61,7 @@ class Interiors:
         if node is None:
             return None
         place = view.find(pgno)
-        if place is None or place.file is not node.file or place.start != node.start:
+        if place is None or place.key != node.key:
             return None
         return node
 

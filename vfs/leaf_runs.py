@@ -2,6 +2,9 @@
 
 - The second leaf in a row begins a run, in either direction. Its window doubles, and the next window is on its way
   before half of the last is used up. Several runs are followed side by side, as a query reads several b-trees.
+- A run that began at an end of its tree may be a scan, so its windows are larger from the first on, and grow faster.
+- Once a run has become long, the next window is on its way when the last has landed, and with it the interior pages
+  above those to come.
 - The leaves that come in one range are put, when the first of them is read, where the connection finds a page without
   asking. So it asks for the first of each range, which shows how far it is.
 - A leaf's number counts from the run's first leaf, 0.
@@ -9,13 +12,21 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import count, repeat
 
-from vfs.ahead import Shown
+from vfs.shown import Shown
 from vfs.tree import Spot, Tree
 from vfs.view import View
 
 FIRST_WINDOW = 4  # leaves
-SURE_WINDOW = 32  # a larger window is no larger than the run has been long
+GROWTH = 2
+SURE_WINDOW = 32  # a larger one is no larger than the run has been long
+LENGTH = 512  # from which on a run is long
+SCAN_WINDOW = 16  # the first one of a run that began at an end of its tree
+SCAN_GROWTH = 8
+SCAN_LENGTH = 64
+LEFT = 0.5, 0.75  # of a window, when the next one is due, in a run that is not long and in a long one
+WAYS = 8  # windows to come, to whose leaves a long run seeks the way
 MAX_WINDOW = 4096
 MAX_RUNS = 8
 
@@ -31,8 +42,14 @@ class _Run:
     number: int = 0  # of the last leaf read
     wanted: int = 0  # number of the last leaf fetched ahead, or else of the last one read
     window: int = 0
+    may_scan: bool = False  # it began at an end of its tree
+    is_cached: bool = False  # the last leaf read: those after it may be too
     stalled: bool = False  # the way to the leaves to come led to an interior page that was not here
     coming: deque[int] = field(default_factory=deque)  # leaves after the last one read, in order
+
+    @property
+    def is_long(self) -> bool:
+        return self.wanted >= (SCAN_LENGTH if self.may_scan else LENGTH)
 
 
 @dataclass(slots=True)
@@ -58,18 +75,26 @@ class LeafRuns:
             return
         run, number = found
         if run.step == 0:
-            run.step, number = number, 1
+            run.step = run.shown.step = number
+            number = 1
+            run.may_scan = self.tree.is_end(view, run.spot, -run.step)
             self._forget(run)
         elif number > run.number:
             self._pass(run, number)
         run.spot, run.number = spot, number
+        run.is_cached = self.tree.is_cached(view, pgno)
         if run.wanted <= number:
             run.end, run.wanted = spot, number
-        if run.wanted - number <= run.window // 2 and not self.tree.is_cached(view, pgno):
-            self._extend(view, run, pgno)  # where the pages are cached, those after them may be too
-        self._expect_next(view, run)
+        if run.wanted == number or not run.is_long:
+            self._extend(view, run, pgno)
         self._runs.remove(run)
         self._runs.append(run)
+
+    def was_read(self, view: View) -> None:
+        """Fetch ahead what follows the leaves that a long run has got with the one just read."""
+        run = self._runs[-1] if self._runs else None
+        if run is not None and run.is_long:
+            self._extend(view, run, run.spot.node.interior.children[run.spot.position])
 
     def resume(self, view: View) -> None:
         """Go on where an interior page was missing that may be here now."""
@@ -79,7 +104,7 @@ class LeafRuns:
                 self._expect_next(view, run)
 
     def _begin(self, view: View, spot: Spot) -> None:
-        run = _Run(spot, spot, self.tree.ahead.shown(self.tree.budget))
+        run = _Run(spot, spot, self.tree.ahead.shown(view, self.tree.budget))
         self._runs.append(run)
         for step in (1, -1):
             for leaf in self.tree.leaves(view, spot, step, 1)[0]:
@@ -89,23 +114,33 @@ class LeafRuns:
             self._drop(self._runs[0])
 
     def _extend(self, view: View, run: _Run, pgno: int) -> None:
-        """Fetch the next window ahead."""
-        run.window = min(max(FIRST_WINDOW, run.window * 2), max(SURE_WINDOW, run.number), MAX_WINDOW)
+        """Fetch the next window ahead, if enough of the last one is used up, or is where it is read without asking."""
+        left = run.window * LEFT[run.is_long]
+        if run.wanted - run.number - len(run.shown) > left or run.is_cached:
+            return
+        if run.may_scan:
+            run.window = min(max(SCAN_WINDOW, run.window * SCAN_GROWTH), MAX_WINDOW)
+        else:
+            run.window = min(max(FIRST_WINDOW, run.window * GROWTH), max(SURE_WINDOW, run.number), MAX_WINDOW)
         self._fetch_window(view, run, [pgno] if run.wanted == run.number else [])
+        self._expect_next(view, run)
 
     def _fetch_window(self, view: View, run: _Run, own: list[int]) -> None:
         """Fetch what is missing of a window, and a page that is wanted now with it."""
-        missing = run.window - (run.wanted - run.number)
+        missing = run.window - (run.wanted - run.number - len(run.shown))
+        if run.is_long:
+            self.tree.want_interiors(view, run.end, run.step, run.window * WAYS)
         leaves, _ = self.tree.leaves(view, run.end, run.step, missing)
         run.stalled = len(leaves) < missing
-        sure = self.tree.want(view, [*own, *leaves], run.shown)
-        leaves = leaves[: max(0, sure - len(own))]
+        sure = max(0, self.tree.want(view, [*own, *leaves], run.shown) - len(own))
+        if sure < len(leaves):
+            run.window -= len(leaves) - sure  # there was no room for more, and a part of that is worth a request
+            leaves = leaves[:sure]
         if leaves:
             _, run.end = self.tree.leaves(view, run.end, run.step, len(leaves))
-        for leaf in leaves:
-            run.wanted += 1
-            self._expected[leaf] = run, run.wanted
-            run.coming.append(leaf)
+        self._expected.update(zip(leaves, zip(repeat(run), count(run.wanted + 1), strict=False), strict=False))
+        run.coming.extend(leaves)
+        run.wanted += len(leaves)
 
     def _expect_next(self, view: View, run: _Run) -> None:
         """Know the run again at the leaf after all that were fetched ahead."""
@@ -120,7 +155,7 @@ class LeafRuns:
         for leaf in passed:
             if self._expected.get(leaf, (None, 0))[0] is run:
                 del self._expected[leaf]
-        run.shown.used(passed)
+        run.shown.passed(passed)
 
     def _forget(self, run: _Run) -> None:
         for leaf in run.coming:

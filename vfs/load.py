@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from replication.client.fetch import DEFAULT_ESTIMATED_PAGE_INDEX_SIZE, naming_file, unpack_header
-from replication.errors import CorruptError, LTXMissingError
+from replication.errors import CorruptError, LTXError, LTXMissingError
 from replication.ltx.decoder import decode_file
 from replication.ltx.file_info import FileInfo
 from replication.ltx.header import HEADER_SIZE, Header
 from replication.ltx.index import PageIndex
 from replication.ltx.tail import MIN_TAIL_SIZE, decode_tail, tail_size
 from vfs.fetch import Fetcher
-from vfs.ltx_file import LTXFile
+from vfs.ltx_file import MAX_FILE_SIZE, LTXFile
 from vfs.snapshot_index import SnapshotIndex
 from vfs.waiter import Waiter
 
@@ -139,6 +139,9 @@ def _finish(parts: _Parts, tail: Future[bytes] | None, waiter: Waiter) -> Loaded
     info, head = parts.info, waiter.result(parts.head)
     header = unpack_header(info, head[:HEADER_SIZE])
     with naming_file(info):
+        if info.size > MAX_FILE_SIZE:
+            msg = f"expected a file of {MAX_FILE_SIZE} bytes at most, got {info.size}"
+            raise LTXError(msg)
         if tail is None:
             return loaded_whole(info, head)
         last = waiter.result(tail)

@@ -19,11 +19,11 @@ from vfs.cache import PageCache
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
-from vfs.index import Place
 from vfs.index_fetcher import IndexFetcher
 from vfs.interiors import Interiors
 from vfs.load import LoadedFile, load_existing
 from vfs.ltx_file import LTXFile
+from vfs.place import Place
 from vfs.repair import replacements
 from vfs.snapshot_index import head_frames
 from vfs.stats import Stats
@@ -60,7 +60,7 @@ class PageSource:
         self._stats = stats
         self._current = current
         self._lock = Lock()
-        self._moved: dict[tuple[object, int], Place] = {}  # guarded by _lock
+        self._moved: dict[int, Place] = {}  # guarded by _lock
 
     def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
         """Return a page of a view, `view.page_size` bytes; zeros for the lock page.
@@ -79,7 +79,7 @@ class PageSource:
                 return bytes(view.page_size)
             msg = f"page {pgno} of {view.commit} is in no file of the replica at TXID {format_txid(view.txid)}"
             raise CorruptError(msg)
-        page = self._cache.get(view, pgno, place)
+        page = self._cache.get(view, pgno, place.key)
         if page is not None:
             self._stats.count("cache_hits")
         else:
@@ -131,11 +131,11 @@ class PageSource:
     def _keep(self, view: View, pgno: int, place: Place, page: bytes) -> None:
         looks_interior = page_kind(page, pgno) in INTERIOR_KINDS
         is_interior = looks_interior and self.interiors.learn(pgno, place, page) is not None
-        self._cache.put(view, pgno, place, page, is_interior=is_interior)
+        self._cache.put(view, pgno, place.key, page, is_interior=is_interior)
 
     def _load(self, view: View, pgno: int, place: Place, waiter: Waiter) -> bytes:
         with self._lock:
-            place = self._moved.get((place.file, place.start), place)
+            place = self._moved.get(place.key, place)
         if not place.file.gone:
             try:
                 return self._fetch(place, pgno, view.page_size, waiter)
@@ -190,7 +190,7 @@ class PageSource:
         with self._lock:
             if len(self._moved) >= MAX_MOVED:
                 self._moved.clear()
-            self._moved[(lost.file, lost.start)] = place
+            self._moved[lost.key] = place
 
     def _look_around(self, table: FileTable, lost: FileInfo, waiter: Waiter) -> bool:
         """Learn the page numbers of files there are now, those that end nearest to the lost one first.

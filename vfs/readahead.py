@@ -7,7 +7,8 @@ and after it was, to learn from it. Guesses stay within the connection's budget;
 from threading import RLock
 
 from vfs import btree
-from vfs.ahead import Budget, FetchedAhead
+from vfs.ahead import FetchedAhead
+from vfs.budget import Budget
 from vfs.index_fetcher import IndexFetcher
 from vfs.index_walks import IndexWalks
 from vfs.interiors import Interiors
@@ -25,6 +26,7 @@ class Readahead:
         self._tree = Tree(interiors, indexes, ahead, Budget(size), self._landed)
         self._lock = RLock()  # guards what follows: an interior page that lands goes on with a walk, on its own thread
         self._view: View | None = None  # of the transaction under way
+        self._spot: Spot | None = None  # of the page about to be read
         self._ended = False  # the last transaction, and what it read is not forgotten yet
         self._usable = 0  # bytes of a page that SQLite uses; 0 before page 1 was read
         self._runs = LeafRuns(self._tree)
@@ -50,7 +52,7 @@ class Readahead:
             if self._ended:
                 self._forget(0)
             self._view = view
-            spot = self._tree.spot(view, pgno)
+            self._spot = spot = self._tree.spot(view, pgno)
             if spot is None:
                 self._chains.read(view, pgno, self._usable or view.page_size)
             elif spot.node.above_leaves:
@@ -63,8 +65,7 @@ class Readahead:
                 self._usable = btree.usable_size(page, view.page_size)
             if self._chains.was_read(view, pgno, page):
                 return
-            kind = btree.page_kind(page, pgno)
-            spot = self._tree.spot(view, pgno)
+            kind, spot = btree.page_kind(page, pgno), self._spot
             if spot is not None and spot.node.above_leaves is None:
                 spot.node.above_leaves = kind not in btree.INTERIOR_KINDS
                 if spot.node.above_leaves:
@@ -72,6 +73,7 @@ class Readahead:
             if kind in btree.INTERIOR_KINDS:
                 self._resume(view)
             elif kind:
+                self._runs.was_read(view)
                 self._chains.add(page, pgno)
                 if kind == btree.LEAF_INDEX:
                     self._walks.add(page, pgno)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from replication.ltx.index import PageIndex
-from vfs.index import Place
 from vfs.ltx_file import LTXFile
+from vfs.place import Place
 from vfs.snapshot_index import SnapshotIndex
 
 

@@ -1,9 +1,13 @@
 """The layer of a large snapshot, whose page index comes in parts: it has a place for every page, and knows some."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from replication.errors import LTXError
 from replication.ltx.index import PageIndex
-from vfs.index import Entries, FileLayer, Layer, Place
+from vfs.index import Entries, FileLayer, Layer
 from vfs.ltx_file import LTXFile
+from vfs.place import Place
 from vfs.snapshot_index import SnapshotIndex
 
 MAX_COMMIT = 2**32 - 1
@@ -49,6 +53,13 @@ class SnapshotLayer:
         """Return the place of a page, or None if it is not known, or not here."""
         span = self.index.find(pgno) if pgno <= self._commit else None
         return None if span is None else Place(self.file, span.start, span.end)
+
+    def find_into(self, keys: list[int], sizes: list[int], pgnos: NDArray[np.uint32]) -> None:
+        """Put the places of those pages that are known into columns that are as long."""
+        for number, pgno in enumerate(pgnos.tolist()):
+            place = self.find(pgno)
+            if place is not None:
+                keys[number], sizes[number] = place.key, place.size
 
     def entries(self) -> Entries:
         """Return all places as arrays.

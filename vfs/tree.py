@@ -6,11 +6,14 @@ What is missing on the way is fetched ahead, and nothing is waited for: a way th
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vfs.ahead import Budget, FetchedAhead, Shown
-from vfs.index import Place
+from vfs.ahead import FetchedAhead
+from vfs.budget import Budget
 from vfs.index_fetcher import IndexFetcher
 from vfs.interiors import MAX_DEPTH, Interiors, Node
+from vfs.shown import Shown
 from vfs.view import View
+
+MAX_INTERIORS = 8  # pages sought at once for the leaves of one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +44,14 @@ class Tree:
 
         With `shown`, those that come in one range are put into the view's front when the first of them is read.
         """
-        places: list[Place] = []
-        for pgno in pgnos:
-            place = view.find(pgno)
-            if place is None:
-                layer = view.unplaced(pgno)
-                if layer is not None:
-                    self.indexes.want(layer.file, layer.index, pgno)
-                break
-            places.append(place)
-            if shown is not None:
-                shown.expect(view, pgno, place)
-        return self.ahead.want(places, self.budget, shown) if places else 0
+        wanted = list(pgnos)
+        places = view.places(wanted)
+        if len(places) < len(wanted):
+            unplaced = wanted[len(places)]
+            layer = view.unplaced(unplaced)
+            if layer is not None:
+                self.indexes.want(layer.file, layer.index, unplaced)
+        return self.ahead.want(places, self.budget, shown)
 
     def has(self, view: View, pgno: int) -> bool:
         """Say whether a page is cached, or on its way."""
@@ -62,7 +61,7 @@ class Tree:
     def is_cached(self, view: View, pgno: int) -> bool:
         """Say whether a page is in the page cache."""
         place = view.find(pgno)
-        return place is not None and self.ahead.cache.holds(place)
+        return place is not None and self.ahead.cache.holds(place.key)
 
     def interior(self, view: View, pgno: int, others: Sequence[int] = ()) -> Node | None:
         """Return an interior page that is known, cached or has landed; else fetch it ahead, and others with it."""
@@ -101,6 +100,31 @@ class Tree:
                 break
             node, position = sibling, -1 if step > 0 else len(sibling.interior.children)
         return found, Spot(node, position)
+
+    def is_end(self, view: View, spot: Spot, step: int) -> bool:
+        """Say whether no leaf is known to lie behind (`step` 1) or before (-1) one."""
+        node, position = spot.node, spot.position
+        for _ in range(MAX_DEPTH):
+            if position != (len(node.interior.children) - 1 if step > 0 else 0):
+                return False
+            parent = self.interiors.parent(view, node.pgno)
+            if parent is None:
+                break
+            node, position = parent
+        return True
+
+    def want_interiors(self, view: View, spot: Spot, step: int, count: int) -> None:
+        """Fetch ahead the interior pages above the so many leaves behind or before one, if they have one parent."""
+        parent = self.interiors.parent(view, spot.node.pgno)
+        if parent is None:
+            return
+        node, position = parent
+        children = len(spot.node.interior.children)
+        beyond = count - (children - 1 - spot.position if step > 0 else spot.position)
+        number = max(0, -(-beyond // children))
+        siblings = node.interior.children[position + 1 :] if step > 0 else node.interior.children[:position][::-1]
+        unknown = [pgno for pgno in siblings[:number] if self.interiors.get(view, pgno) is None]
+        self.want(view, unknown[:MAX_INTERIORS])
 
     def sibling(self, view: View, node: Node, step: int, others: int = 0) -> Node | None:
         """Return the interior page beside another one, or None if there is none, or it is not here yet.

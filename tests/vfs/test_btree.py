@@ -1,5 +1,6 @@
 """What pages say about others, held to databases that SQLite wrote; broken pages say nothing and raise nothing."""
 
+from itertools import accumulate
 from pathlib import Path
 
 import apsw
@@ -113,6 +114,26 @@ def test_a_table_leaf_tells_how_long_an_overflow_chain_is(database: Path) -> Non
 def test_the_schema_names_the_roots(database: Path) -> None:
     assert sorted(btree.schema_roots(page(database, 1), 1, PAGE_SIZE)) == sorted(roots(database).values())
     assert btree.usable_size(page(database, 1), PAGE_SIZE) == PAGE_SIZE
+
+
+def encode_varint(value: int) -> bytes:
+    value %= 2**64
+    if value >= 2**56:
+        return bytes(value >> 8 + 7 * shift & 0x7F | 0x80 for shift in range(7, -1, -1)) + bytes([value & 0xFF])
+    groups = max(1, -(-value.bit_length() // 7))
+    return bytes(value >> 7 * at & 0x7F | (0x80 if at else 0) for at in range(groups - 1, -1, -1))
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300), max_size=20))
+def test_an_interior_page_says_rowids_of_any_size(rowids: list[int]) -> None:
+    cells = [bytes([0, 0, 0, 9]) + encode_varint(rowid) for rowid in sorted(rowids)]
+    offsets = list(accumulate((len(cell) for cell in cells), initial=200))
+    head = bytes([btree.INTERIOR_TABLE, 0, 0, 0, len(cells), 0, 0, 0, 0, 0, 0, 8])
+    page = head + b"".join(offset.to_bytes(2, "big") for offset in offsets[:-1])
+    interior = btree.parse_interior(page.ljust(200, b"\0") + b"".join(cells), 2)
+    assert interior is not None
+    assert list(interior.keys) == sorted(rowids)
+    assert list(interior.children) == [9] * len(cells) + [8]
 
 
 @given(st.binary(max_size=600), st.sampled_from(sorted(btree.KINDS)), st.integers(1, 3))

@@ -14,8 +14,9 @@ from replication.ltx.index import PageIndex
 from replication.position import TXID
 from tests.support.ltx_files import make_header
 from vfs import index
-from vfs.index import FileLayer, Layer, Place, merge, push
+from vfs.index import FileLayer, Layer, merge, push
 from vfs.ltx_file import LTXFile
+from vfs.place import Place
 
 MEGABYTE = 1_000_000
 

@@ -22,8 +22,8 @@ from tests.support.faulty_client import FaultyClient
 from tests.support.ltx_files import make_header
 from tests.support.primary import Primary
 from tests.support.reading import assert_same, begin, file_of, followed, image_of, opened
-from vfs.index import Place
 from vfs.ltx_file import LTXFile
+from vfs.place import Place
 from vfs.repair import KnownFile, reach, replacements
 
 MAX_PAGES = 4
