@@ -57,9 +57,9 @@ class FetchedAhead:
         self._size = 0  # bytes of all landings, guarded by _lock
         self._in_flight = 0  # guarded by _lock
 
-    def shown(self, view: View, budget: Budget) -> Shown:
-        """Return who puts pages of a run into the front of a view."""
-        return Shown(view, self.cache, self._stats, budget)
+    def shown(self, view: View, passing: dict[int, bytes], budget: Budget) -> Shown:
+        """Return who lets pages of a run be read without asking; `passing` has those that are not cached, by offset."""
+        return Shown(view, self.cache, passing, self._stats, budget)
 
     def want(self, places: Places, budget: Budget, shown: Shown | None = None) -> int:
         """Fetch pages that are neither cached nor here, as far as room and budget go; return of how many it is sure.
@@ -155,9 +155,11 @@ class FetchedAhead:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            for landing in list(self._landings.values()):
-                landing.future.cancel()
+            landings = list(self._landings.values())
+            for landing in landings:
                 self._drop(landing)
+        for landing in landings:  # without the lock, which `_landed` takes on this very thread
+            landing.future.cancel()
 
     def _start(self, span: Span, budget: Budget, shown: Shown | None) -> bool:
         """Ask for a range, and say whether there was room for it."""
@@ -173,7 +175,8 @@ class FetchedAhead:
         try:
             future = self._fetcher.read(span.file.info, span.start, span.end)
         except LitestreamError:
-            self._in_flight -= 1
+            with self._lock:
+                self._in_flight -= 1
             return False
         landing = _Landing(span, future, budget, dict(zip(span.keys, span.sizes, strict=True)), shown)
         with self._lock:

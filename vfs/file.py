@@ -3,6 +3,7 @@
 - While SQLite holds a lock, `pinned` is the view of its transaction, and every read comes from it.
 - Without a lock a read comes from the newest view (or the one travelled to); SQLite does that once, at open.
 - `_front` is the pinned view's front of the page cache: reading a cached page is one look-up in it.
+- `_passing` has pages of the pinned view that were fetched ahead for this transaction, and are not cached.
 - `_patched` is page 1 of `_patched_view` as this connection sees it; SQLite looks at it in every transaction.
 - A forked child has neither views nor fronts, so every read there ends in the replica's refusal.
 - A file is used by one thread at a time, as its connection is. The poller only looks at `pinned`.
@@ -46,6 +47,7 @@ class ReplicaFile:
         self.pinned: View | None = None
         self.target = target
         self._front = _NOTHING
+        self._passing = _NOTHING
         self.hits = 0  # pages answered from the front
         self._untouched = False  # the pinned view was not read from yet
         self._asked = False  # this transaction asked the replica for a page
@@ -120,11 +122,11 @@ class ReplicaFile:
     def abandon(self) -> None:
         """Forget every view, in a forked child."""
         self.pinned = self.target = self._patched_view = None
-        self._front = _NOTHING
+        self._front = self._passing = _NOTHING
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
         """Return bytes of the database as this transaction sees it; fewer only past the end."""
-        page = self._front.get(offset)
+        page = self._front.get(offset) or self._passing.get(offset)
         if page is not None and len(page) == amount:
             self.hits += 1
             return page
@@ -161,7 +163,7 @@ class ReplicaFile:
         """Let go of the view when the transaction ends."""
         if level == _NONE:
             self.pinned = None
-            self._front = _NOTHING
+            self._front = self._passing = _NOTHING
             if self._readahead is not None and self._asked:
                 self._readahead.end(self.hits - self._hits_when_asked)
                 self._asked = False
@@ -297,6 +299,8 @@ class ReplicaFile:
         self._asked, self._hits_when_asked = True, self.hits
         self._went_on = pgno > 1
         readahead.before(view, pgno)
+        if view is self.pinned:
+            self._passing = readahead.passing
         page = self.replica.read(view, pgno, self.waiter())
         readahead.after(view, pgno, page)
         return page

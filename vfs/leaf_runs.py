@@ -6,7 +6,7 @@
 - Once a run has become long, the next window is on its way when the last has landed, and with it the interior pages
   above those to come.
 - The leaves that come in one range are put, when the first of them is read, where the connection finds a page without
-  asking. So it asks for the first of each range, which shows how far it is.
+  asking: into the page cache, or beside it. So it asks for the first of each range, which shows how far it is.
 - A leaf's number counts from the run's first leaf, 0.
 """
 
@@ -57,6 +57,7 @@ class LeafRuns:
     """The runs of one connection."""
 
     tree: Tree
+    passing: dict[int, bytes] = field(default_factory=dict)  # pages that can be read without asking, by offset
     _runs: deque[_Run] = field(default_factory=deque)  # the last used at the end
     _expected: dict[int, tuple[_Run, int]] = field(default_factory=dict)  # leaves to come, and their number in a run
 
@@ -66,6 +67,7 @@ class LeafRuns:
             self._pass(self._runs[-1], self._runs[-1].number + read)
         while self._runs:
             self._drop(self._runs[0])
+        self.passing = {}  # whoever has the old one reads at another view
 
     def read(self, view: View, pgno: int, spot: Spot) -> None:
         """Note that a leaf is about to be read, and fetch ahead what follows if it goes on with a run."""
@@ -104,7 +106,7 @@ class LeafRuns:
                 self._expect_next(view, run)
 
     def _begin(self, view: View, spot: Spot) -> None:
-        run = _Run(spot, spot, self.tree.ahead.shown(view, self.tree.budget))
+        run = _Run(spot, spot, self.tree.ahead.shown(view, self.passing, self.tree.budget))
         self._runs.append(run)
         for step in (1, -1):
             for leaf in self.tree.leaves(view, spot, step, 1)[0]:

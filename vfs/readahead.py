@@ -33,6 +33,11 @@ class Readahead:
         self._walks = IndexWalks(self._tree)
         self._chains = OverflowChains(self._tree)
 
+    @property
+    def passing(self) -> dict[int, bytes]:
+        """Pages by offset that the transaction under way may read without asking, after it asked for one."""
+        return self._runs.passing
+
     def end(self, read: int) -> None:
         """Forget what a transaction read, because it has ended: it says little of the next one.
 

@@ -1,10 +1,13 @@
 """Pages of one run of leaves that can be read without asking: those that came in one range with a page that is taken.
 
-Of a page read like that nobody is told; the run says which it has passed.
+Of a page read like that nobody is told; the run says which it has passed. What fits in the page cache is put there. A
+longer run would only push its own pages out: those after that stand where just this connection finds them, until they
+are passed.
 """
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable
+from threading import get_ident
 
 from replication.errors import LTXError
 from replication.ltx.page import decode_page
@@ -17,18 +20,23 @@ from vfs.view import View
 CACHE_SHARE = 4
 """Pages put into the cache at once are at most one part in so many of it: more would push each other out."""
 
+MAX_SIZE = 4 * 2**20
+"""Bytes of pages shown at once, at most."""
+
 
 class Shown:
     """The pages of one run, in one direction: `step` is 1 if its page numbers mostly ascend, or -1."""
 
-    def __init__(self, view: View, cache: PageCache, stats: Stats, budget: Budget) -> None:
-        """Show nothing yet."""
+    def __init__(self, view: View, cache: PageCache, passing: dict[int, bytes], stats: Stats, budget: Budget) -> None:
+        """Show nothing yet; `passing` has the pages that only one connection is shown, by offset in the database."""
         self.step = 1
         self._view = view
         self._cache = cache
         self._stats = stats
         self._budget = budget
-        self._most = cache.max_size // CACHE_SHARE // view.page_size  # pages
+        self._thread = get_ident()
+        self._passing = passing
+        self._cached = 0  # bytes
         self._unused: dict[int, int] = {}  # sizes of the frames of those shown, by page number
 
     def __len__(self) -> int:
@@ -37,11 +45,14 @@ class Shown:
 
     def show(self, span: Span, data: bytes, left: Container[int], taken: int) -> Iterable[int]:
         """Show the pages that are left of a range, from the one just taken on; return the keys of their places."""
-        if len(data) != span.size:
-            return ()  # whoever asks for one of its pages is told
+        if len(data) != span.size or get_ident() != self._thread:
+            return ()  # whoever asks for one of its pages is told; what another connection takes, it does not need here
         at = bisect_left(span.keys, taken)
-        following = slice(at + 1, at + self._most) if self.step > 0 else slice(max(0, at - self._most), at)
         frames, first, page_size = memoryview(data), span.file.base + span.start, self._view.page_size
+        room = min(self._cache.max_size // CACHE_SHARE, self._cache.max_size - self._cached, MAX_SIZE)
+        is_cached = room >= len(span.keys) * page_size
+        most = MAX_SIZE // page_size
+        following = slice(at + 1, at + most) if self.step > 0 else slice(max(0, at - most), at)
         pages: list[tuple[int, int, bytes]] = []
         total = 0
         for pgno, key, size in zip(span.pgnos[following], span.keys[following], span.sizes[following], strict=True):
@@ -54,14 +65,20 @@ class Shown:
             pages.append((key, pgno, page))
             self._unused[pgno] = size
             total += size
-        self._cache.put_many(self._view, pages)
+        if is_cached:
+            self._cache.put_many(self._view, pages)
+            self._cached += len(pages) * page_size
+        else:
+            self._passing.update(((pgno - 1) * page_size, page) for _, pgno, page in pages if pgno > 1)  # it is patched
         self._budget.shown += total
         self._budget.used += total
         return [key for key, _, _ in pages]
 
     def passed(self, pgnos: Iterable[int]) -> None:
         """Note that the run has passed these pages; those that were shown are used by that."""
-        sizes = [size for pgno in pgnos if (size := self._unused.pop(pgno, None)) is not None]
+        passed = list(pgnos)
+        sizes = [size for pgno in passed if (size := self._unused.pop(pgno, None)) is not None]
+        self._hide(passed)
         self._budget.shown -= sum(sizes)
         self._stats.count("prefetch_used", len(sizes))
         self._stats.count("prefetch_bytes_used", sum(sizes))
@@ -69,5 +86,11 @@ class Shown:
     def drop(self) -> None:
         """Note that the run has ended: what it did not pass was wasted."""
         unused, self._unused = self._unused, {}
+        self._hide(unused)
         self._budget.shown -= sum(unused.values())
         self._stats.count("prefetch_wasted", len(unused))
+
+    def _hide(self, pgnos: Iterable[int]) -> None:
+        if self._passing:
+            for pgno in pgnos:
+                self._passing.pop((pgno - 1) * self._view.page_size, None)

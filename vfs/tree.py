@@ -13,6 +13,7 @@ from vfs.interiors import MAX_DEPTH, Interiors, Node
 from vfs.shown import Shown
 from vfs.view import View
 
+MAX_HERE = 64  # leaves looked at
 MAX_INTERIORS = 8  # pages sought at once for the leaves of one run
 
 
@@ -102,8 +103,14 @@ class Tree:
         return found, Spot(node, position)
 
     def is_end(self, view: View, spot: Spot, step: int) -> bool:
-        """Say whether no leaf is known to lie behind (`step` 1) or before (-1) one."""
+        """Say whether no leaf is known to lie behind (`step` 1) or before (-1) one, but for some that are here."""
         node, position = spot.node, spot.position
+        for _ in range(MAX_HERE):  # the first bytes of a snapshot are, and with them the first leaves of a table
+            if not 0 <= position + step < len(node.interior.children):
+                break
+            if not self.has(view, node.interior.children[position + step]):
+                return False
+            position += step
         for _ in range(MAX_DEPTH):
             if position != (len(node.interior.children) - 1 if step > 0 else 0):
                 return False

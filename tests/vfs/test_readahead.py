@@ -155,6 +155,59 @@ def test_a_size_bounds_what_is_fetched_and_not_used(server: S3Server, url: str) 
     assert max(request.bytes for request in requests) <= size
 
 
+@pytest.mark.parametrize("cache_size", [-1, 64 * 2**10])
+def test_what_one_transaction_was_shown_is_nothing_to_the_next(
+    server: S3Server, tmp_path: Path, cache_size: int
+) -> None:
+    url = server.url(f"next-{cache_size}")
+    with closing(apsw.Connection(str(tmp_path / "app.db"))) as source:
+        source.execute(
+            f"PRAGMA page_size = {PAGE_SIZE}; PRAGMA journal_mode = WAL; CREATE TABLE item (body)"
+        ).fetchall()
+        with source:
+            source.executemany("INSERT INTO item VALUES (?)", [(f"{number} {'x' * 400}",) for number in range(2000)])
+        with litestream.replicate(source, url) as store:
+            store.sync()
+            with closing(litestream.connect(url, poll_interval_s=LONG_S, cache_size=cache_size)) as connection:
+                for number in range(4):
+                    rows = connection.execute("SELECT rowid, body FROM item")
+                    begun = [row for row, _ in zip(rows, range(500 + 200 * number), strict=False)]
+                    assert begun == source.execute("SELECT rowid, body FROM item LIMIT ?", (len(begun),)).fetchall()
+                    rows.close()
+                    source.execute("UPDATE item SET body = ? || body", (str(number),))
+                    store.sync()
+                    connection.pragma("litestream_poll")
+                assert (
+                    connection.execute("SELECT * FROM item").fetchall()
+                    == source.execute("SELECT * FROM item").fetchall()
+                )
+
+
+def test_a_scan_takes_few_round_trips_and_its_beginning_few_bytes(server: S3Server, url: str) -> None:
+    _, requests, _ = ask(server, url, SCAN, prefetch=True, delay_ms=LONG_DELAY_MS)
+    assert sequential_depth(requests) <= 8
+    _, first, stats = ask(server, url, "SELECT sum(length(body)) FROM (SELECT body FROM item LIMIT 20)", prefetch=True)
+    assert stats["prefetched"] <= 20
+    assert sum(request.bytes for request in first) <= 25 * PAGE_SIZE
+
+
+def test_a_scan_has_the_way_to_its_leaves_before_it_needs_it(server: S3Server, tmp_path: Path) -> None:
+    url = server.url("many-interiors")
+    chance = random.Random(1)  # noqa: S311 - rows, not secrets
+    with closing(apsw.Connection(str(tmp_path / "app.db"))) as source:
+        source.execute("PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; CREATE TABLE item (body)").fetchall()
+        with source:
+            source.executemany("INSERT INTO item VALUES (?)", [(chance.randbytes(900),) for _ in range(4000)])
+        with litestream.replicate(source, url) as store:
+            store.sync()
+            store.dbs()[0].snapshot()
+    client = replica_client(url)
+    client.delete_ltx_files(list(client.ltx_files(0)))
+    _, requests, stats = ask(server, url, "SELECT sum(length(body)) FROM item", prefetch=True, delay_ms=LONG_DELAY_MS)
+    assert stats["pages"] > 2000
+    assert sequential_depth(requests) <= 7
+
+
 def test_it_is_switched_by_a_pragma(server: S3Server, url: str) -> None:
     with closing(litestream.connect(url, poll_interval_s=LONG_S)) as connection:
         assert connection.pragma("litestream_prefetch") == "on"
