@@ -35,7 +35,7 @@ MANY_FILES = 16
 """A longer chain of level-0 files is worth a look for a file of a higher level that holds them all."""
 
 PAUSE_MISSES = 3
-"""After so many polls without a new file, since the last one that had some, a listing tells why."""
+"""After so many polls without a new file, since the last one that had some, the newest file or a listing tells why."""
 
 REWIND_SIGHTINGS = 2
 """How often in a row every file must end before the position until that is believed."""
@@ -91,6 +91,8 @@ class Follower:
 
         """
         now = self._clock.monotonic()
+        # A pushed poll lists nothing but level 0, so the listing that looks elsewhere too is left to the next one.
+        is_list_due = cause is Cause.DUE and now - self._last_list >= LIST_INTERVAL_S
         if now - self._last_step > LONG_PAUSE_INTERVALS * self.poll_interval_s:
             self._schedule.want_all()
         rebase, self._rebase = self._rebase and view.lost_a_file, False
@@ -99,8 +101,13 @@ class Follower:
             if rebase:
                 composed = self._anew(view, waiter, history=view.history, epoch=view.epoch)
             else:
-                found = self._by_name(view, waiter, cause, now)
-                composed = self._advance(view, waiter, cause) if found is None else self._lay(found, view)
+                found = None if is_list_due else self._by_name(view, waiter, cause)
+                if found is None:
+                    # Where new files are asked for by name, a listing that is due is there for what names do not tell.
+                    idle = self._idle if self._fetcher.is_local else is_list_due
+                    composed = self._advance(view, waiter, self._schedule.next_levels(cause, idle=idle))
+                else:
+                    composed = self._lay(found, view)
         except LitestreamError as error:
             self._rebase |= rebase
             if isinstance(error, _WRONG_REPLICA):
@@ -112,19 +119,19 @@ class Follower:
             self._misses = 0
         return composed
 
-    def _by_name(self, view: View, waiter: Waiter, cause: Cause, now: float) -> list[LoadedFile] | None:
-        """Return the next files by their names, or None where a listing is due or does better."""
-        is_pushed = cause is Cause.PUSHED
-        # A pushed poll lists nothing but level 0, so the listing that looks elsewhere too is left to the next one.
-        is_due = not is_pushed and now - self._last_list >= LIST_INTERVAL_S
-        if cause is Cause.ASKED or is_due or self._schedule.wants_all or self._fetcher.is_local:
+    def _by_name(self, view: View, waiter: Waiter, cause: Cause) -> list[LoadedFile] | None:
+        """Return the next files by their names, or None where a listing does better."""
+        if cause is Cause.ASKED or self._schedule.wants_all or self._fetcher.is_local:
             return None
         # What was pushed is all to be had now, for there may be no other push.
-        found = self._next_files.fetch(view, self.table, None if is_pushed else self.poll_interval_s, waiter)
+        interval_s = None if cause is Cause.PUSHED else self.poll_interval_s
+        found = self._next_files.fetch(view, self.table, interval_s, waiter)
         if not found:
             self._misses += 1
-        # Files came, and come no more: that is a pause, or they come and go faster than they are asked for.
-        return None if found == [] and self._misses == PAUSE_MISSES else found
+        if found == [] and self._misses == PAUSE_MISSES:
+            # Files came, and come no more: that is a pause, or they come and go faster than they are asked for.
+            return found if self._next_files.is_newest_there(view, self.table, waiter) else None
+        return found
 
     def _lay(self, found: list[LoadedFile], view: View) -> Composed | None:
         if not found:
@@ -135,15 +142,19 @@ class Follower:
         self._rewinds = 0
         return composed
 
-    def _advance(self, view: View, waiter: Waiter, cause: Cause) -> Composed | None:
-        # Where new files are asked for by name, a listing is only there for what names do not tell.
-        idle = self._idle or not self._fetcher.is_local
-        levels = self._schedule.next_levels(cause, idle=idle)
+    def _advance(self, view: View, waiter: Waiter, levels: tuple[int, ...]) -> Composed | None:
         listing = self._list(levels, view.txid, waiter)
-        if self._needs_more(listing, view.txid, waiter) and 1 not in listing:
+        needs_more = self._needs_more(listing, view.txid, waiter)
+        if needs_more and 0 not in listing and not self._fetcher.is_local:
+            found = self._instead_of_level_0(listing, view, waiter)
+            if found is not None:
+                self.table.see(listing)
+                return self._lay(found, view)
+        if needs_more and 1 not in listing:
             # Level 1 is where files of level 0 go when they are deleted, so that it mostly says all there is to say.
             listing = {**listing, **self._list((1,) if 0 in listing else (0, 1), view.txid, waiter)}
-        if self._needs_more(listing, view.txid, waiter):
+            needs_more = self._needs_more(listing, view.txid, waiter)
+        if needs_more:
             listing = self._list_all(waiter)
         missing: LTXMissingError | None = None
         for _ in range(MAX_PLANS):
@@ -229,6 +240,22 @@ class Follower:
             return True
         # Another level may be ahead of level 0's files only because they were not listed.
         return len(plan) > MANY_FILES or (bool(plan) and 0 not in listing)
+
+    def _instead_of_level_0(self, listing: Listing, view: View, waiter: Waiter) -> list[LoadedFile] | None:
+        """Return the next files by their names, where those make up for a listing without level 0; None elsewhere.
+
+        They do if they are proven to go on from the view, and lead as far as what was listed.
+        """
+        infos = [info for files in listing.values() for info in files]
+        if not infos or continuity(infos, self.table, self._fetcher, waiter) is Continuity.OTHER:
+            return None
+        found = self._next_files.fetch(view, self.table, None, waiter)
+        if found is None:
+            return None
+        reached = found[-1].file.info.max_txid if found else view.txid
+        if reached < max(info.max_txid for info in infos):
+            return None
+        return found if found or self._next_files.is_newest_there(view, self.table, waiter) else None
 
     def _list(self, levels: tuple[int, ...], position: TXID, waiter: Waiter) -> Listing:
         """List levels from the newest file known of each on, so that it is there again, or something happened."""

@@ -2,8 +2,8 @@
 
 One request costs a twelfth of a listing, and its answer is the file. What is there must be shown to be of the history
 of what is known: it goes on in the WAL where the newest known file ended, under the same salts, or else that file is
-still in the replica. A name that is not there says that nothing is new, or that the file has come and gone: only a
-listing can tell, from time to time.
+still in the replica. A name that is not there says that nothing is new, or that the file has come and gone: not the
+latter while the file before it is still there, and else only a listing can tell.
 """
 
 from replication.clock import Clock, from_timestamp_ms
@@ -42,7 +42,7 @@ class NextFiles:
 
         """
         loaded: list[LoadedFile] = []
-        newest = table.get(FileInfo(level=0, min_txid=view.txid, max_txid=view.txid))
+        newest = _newest(view, table)
         for txid in range(view.txid + 1, view.txid + 1 + MAX_FILES):
             try:
                 info, data = waiter.result(self._fetcher.named(0, TXID(txid), LEVEL_0_WHOLE_SIZE + 1))
@@ -60,6 +60,19 @@ class NextFiles:
                 return loaded
         return loaded if interval_s is not None else None
 
+    def is_newest_there(self, view: View, table: FileTable, waiter: Waiter) -> bool:
+        """Say whether the file of level 0 that a view ends with is known, and still the same in the replica.
+
+        Then history is the same, and no file after it has come and gone: level 0 loses its oldest files first.
+
+        Raises:
+            LTXError: what is there now is no LTX file.
+            DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
+
+        """
+        newest = _newest(view, table)
+        return newest is not None and self._is_there(newest, waiter)
+
     def _goes_on(self, newest: LTXFile, header: Header, waiter: Waiter) -> bool:
         """Say whether a file is proven to be of the same history as the one before it."""
         before = newest.header
@@ -69,8 +82,16 @@ class NextFiles:
             and (header.wal_salt1, header.wal_salt2) == (before.wal_salt1, before.wal_salt2)
         ):
             return True
+        return self._is_there(newest, waiter)
+
+    def _is_there(self, file: LTXFile, waiter: Waiter) -> bool:
         try:
-            data = waiter.result(self._fetcher.read(newest.info, 0, HEADER_SIZE))
+            data = waiter.result(self._fetcher.read(file.info, 0, HEADER_SIZE))
         except LTXMissingError:
             return False
-        return Header.unpack(data) == before
+        return Header.unpack(data) == file.header
+
+
+def _newest(view: View, table: FileTable) -> LTXFile | None:
+    """Return the file of level 0 that a view ends with, if it is known."""
+    return table.get(FileInfo(level=0, min_txid=view.txid, max_txid=view.txid))

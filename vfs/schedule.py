@@ -51,9 +51,9 @@ class Schedule:
         self._all = False
 
     def next_levels(self, cause: Cause, *, idle: bool) -> tuple[int, ...]:
-        """Return the levels to list now; `idle` says that the last poll found nothing new.
+        """Return the levels to list now; `idle` says that there is hardly a new file of level 0.
 
-        One that is only due may then leave level 0 out, because the next one follows soon.
+        A poll that is only due may then leave level 0 out, because the next one follows soon.
         """
         if self._all:
             return tuple(LEVELS)
