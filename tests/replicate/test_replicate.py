@@ -19,7 +19,7 @@ import litestream
 from replication.client.file import FileReplicaClient
 from replication.client.memory import MemoryReplicaClient
 from replication.client.retry import RetryingClient, RetryPolicy
-from replication.compaction_levels import CompactionLevels
+from replication.compaction_levels import CompactionLevel, CompactionLevels
 from replication.db import DB
 from replication.errors import DBNotReadyError, DeniedError, LocalStateHeldError, UnavailableError, UsageError
 from replication.replica import Replica
@@ -298,8 +298,28 @@ def test_a_database_that_rests_is_looked_at_and_nothing_more(
 ) -> None:
     client = FaultyClient(MemoryReplicaClient())
     syncs = list[None]()
-    with litestream.replicate(tmp_path / "app.db", client, monitor_interval_s=0.01, checkpoint_interval_s=0) as store:
+    caught_up = threading.Semaphore(0)
+    is_behind = Store.is_behind
+
+    def catch_up(store: Store, db: DB, level: CompactionLevel, *, replica: Replica) -> bool:
+        try:
+            return is_behind(store, db, level, replica=replica)
+        finally:
+            caught_up.release()
+
+    monkeypatch.setattr(Store, "is_behind", catch_up)
+    with litestream.replicate(
+        tmp_path / "app.db",
+        client,
+        levels=CompactionLevels.of(NEVER_S),
+        monitor_interval_s=0.01,
+        checkpoint_interval_s=0,
+        snapshot_interval_s=NEVER_S,
+        l0_retention_check_interval_s=NEVER_S,
+    ) as store:
         (db,) = store.dbs()
+        for _ in ("level 1", "snapshots"):  # each is asked for once, on a thread of its own, when the store is opened
+            assert caught_up.acquire(timeout=TIMEOUT_S)
         commit(application)
         before = store.sync().txid
         wait_until(lambda: db._seen is not None, "the WAL to settle", timeout_s=TIMEOUT_S)
