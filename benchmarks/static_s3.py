@@ -1,4 +1,4 @@
-"""A read-only S3 server on loopback that hands out files of any size at the speed of the disk cache.
+"""A read-only S3 server on loopback that hands out files of any size at the speed of the disk cache, or of a link.
 
     with StaticS3(directory, delay_ms=20) as server:    # `directory` has a directory for each bucket
         server.url("bucket", "path")
@@ -47,6 +47,7 @@ class StaticS3:
 
     root: Path
     delay_ms: float
+    link_mb_s: float = 0.0  # 10**6 bytes a second, of all bodies together; 0 is unlimited
     port: int = 0
     _process: subprocess.Popen[str] | None = None
 
@@ -82,8 +83,9 @@ class StaticS3:
         self._steer("reset")
 
     def __enter__(self) -> Self:
+        limits = ["--delay-ms", str(self.delay_ms), "--link-mb-s", str(self.link_mb_s)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.static_s3_process", self.root, "--delay-ms", str(self.delay_ms)],
+            [sys.executable, "-m", "benchmarks.static_s3_process", self.root, *limits],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,8 +1,9 @@
 """The server's side of `static_s3`: pages of LIST, HEAD, GET and ranges of the files below a directory.
 
 It prints its port once it listens, then takes one JSON command per line of its standard input, and ends with that. A
-thread for each connection reads requests, waits for the delay, and lets the kernel send the file. The requests are read
-by hand: the standard library's server takes longer to read one than SQLite needs for what comes back.
+thread for each connection reads requests, waits for the delay, and lets the kernel send the file, which waits for its
+turn on the link. The requests are read by hand: the standard library's server takes longer to read one than SQLite
+needs for what comes back.
 """
 
 import argparse
@@ -21,9 +22,11 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
 
+from benchmarks.link import PIECE_SIZE, Link
+
 MAX_KEYS = 1000  # of a page, as in S3
 MAX_HEAD_SIZE = 64 * 2**10  # bytes of a request's head
-SMALL = 64 * 2**10  # bytes that go out with the head, in one call
+SMALL = PIECE_SIZE  # bytes that go out with the head, in one call
 _RANGE = re.compile(rb"\r\nrange:\s*bytes=(\d*)-(\d*)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*([1-9]\d*)", re.IGNORECASE)
 _REASONS = {200: "OK", 206: "Partial Content", 404: "Not Found", 405: "Not Allowed", 416: "Range Not Satisfiable"}
@@ -36,6 +39,7 @@ class _Server(ThreadingTCPServer):
     request_queue_size = 128
     root: str
     delay_s: float
+    link: Link
     log: list[list[Any]]  # of [kind, bytes, start, end]
 
 
@@ -102,8 +106,12 @@ class _Connection(BaseRequestHandler):
             self._send_head(entry, status, end - start, headers, os.pread(file, end - start, start))
         else:
             self._send_head(entry, status, end - start, headers, b"")
+            through = None
             while start < end:
-                start += os.sendfile(self.request.fileno(), file, start, end - start)
+                piece_end = start + self.server.link.piece_size(end - start)
+                through = self.server.link.carry(piece_end - start, through)
+                while start < piece_end:
+                    start += os.sendfile(self.request.fileno(), file, start, piece_end - start)
 
     def _send(self, entry: list[Any], status: int, body: bytes, headers: str) -> None:
         self._send_head(entry, status, len(body), headers, b"" if entry[0] == "HEAD" else body)
@@ -112,6 +120,7 @@ class _Connection(BaseRequestHandler):
         head = (
             f"HTTP/1.1 {status} {_REASONS[status]}\r\n{headers}Accept-Ranges: bytes\r\nContent-Length: {size}\r\n\r\n"
         )
+        self.server.link.carry(len(body))
         entry[1] = 0 if entry[0] == "HEAD" else size
         entry[3] = time.monotonic()  # whatever waited for the answer begins after that
         self.request.sendall(head.encode() + body)
@@ -191,9 +200,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the buckets in a directory.")
     parser.add_argument("root", type=Path)
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of each request")
+    parser.add_argument("--link-mb-s", type=float, default=0.0, help="10**6 bytes of all bodies; 0: unlimited")
     options = parser.parse_args()
     with _Server(("127.0.0.1", 0), _Connection) as server:
         server.root, server.delay_s, server.log = str(options.root.resolve()), options.delay_ms / 1000, []
+        server.link = Link(options.link_mb_s * 1e6)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(server.server_address[1], flush=True)
         for line in sys.stdin:  # it ends when whoever started this process is gone

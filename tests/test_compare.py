@@ -1,5 +1,7 @@
 """Goal: what `benchmarks.compare` measures with is right. Method: its server, its huge database and its estimates."""
 
+import heapq
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,28 @@ from benchmarks.compare import huge, units
 from benchmarks.compare.database import FIRST_FILE
 from benchmarks.compare.plain import in_bucket
 from benchmarks.compare.run import Run, Traffic, extrapolated
+from benchmarks.link import LATE_S, PIECE_SIZE, Link
 from benchmarks.static_s3 import StaticS3, total_bytes
 from replication.client.file import FileReplicaClient
 from tests.support.restoring import restore_to
 from tests.support.s3_server import sequential_depth
 
 DELAY_MS = 20.0
+LINK_BYTES_S = 100e6
+
+
+class Clock:
+    """A clock that stands until somebody sleeps, and wakes sleepers late."""
+
+    def __init__(self, late_s: float = 0.0) -> None:
+        self.now_s = 1000.0
+        self.late_s = late_s
+
+    def now(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds + self.late_s
 
 
 @pytest.fixture
@@ -62,6 +80,60 @@ def test_the_server_counts_delays_and_what_came_one_after_the_other(server: Stat
     assert total_bytes(found) == 3000
     assert sequential_depth(found) == 4
     assert all(request.end and request.end - request.start >= DELAY_MS / 1000 for request in found)
+
+
+def test_bodies_share_the_bytes_per_second_of_a_link_in_turns() -> None:
+    clock = Clock()
+    link = Link(LINK_BYTES_S, clock.now, clock.sleep)
+    waiting = [(link.announce(PIECE_SIZE), body) for body in range(16)]  # when its piece is through, and the body
+    begun, instants, turns = clock.now_s, list[float](), list[int]()
+    for _ in range(16 * 10):
+        through, body = heapq.heappop(waiting)
+        clock.now_s = max(clock.now_s, through + LATE_S / 2)  # all wake late, which costs the link nothing
+        instants.append(through)
+        turns.append(body)
+        heapq.heappush(waiting, (link.announce(PIECE_SIZE, through), body))
+    assert turns == list(range(16)) * 10
+    assert instants == pytest.approx([begun + n * PIECE_SIZE / LINK_BYTES_S for n in range(1, 161)])
+
+
+def test_a_body_alone_has_the_speed_of_the_link_though_each_sleep_is_late() -> None:
+    clock = Clock(late_s=LATE_S / 2)
+    link = Link(LINK_BYTES_S, clock.now, clock.sleep)
+    begun, through = clock.now_s, link.carry(PIECE_SIZE)
+    for _ in range(99):
+        through = link.carry(PIECE_SIZE, through)
+    assert through - begun == pytest.approx(100 * PIECE_SIZE / LINK_BYTES_S)
+
+
+def test_a_link_saves_up_nothing_while_it_is_idle_or_the_other_side_does_not_read() -> None:
+    clock = Clock()
+    link = Link(LINK_BYTES_S, clock.now, clock.sleep)
+    through = link.carry(PIECE_SIZE)
+    clock.now_s += 5.0
+    assert link.announce(PIECE_SIZE, through) == pytest.approx(clock.now_s - LATE_S + PIECE_SIZE / LINK_BYTES_S)
+    clock.now_s += 5.0
+    assert link.carry(PIECE_SIZE) == pytest.approx(clock.now_s)
+    assert clock.now_s == pytest.approx(1010.0 + 2 * PIECE_SIZE / LINK_BYTES_S)
+
+
+def test_a_link_without_a_limit_takes_a_body_whole_and_at_once() -> None:
+    clock = Clock()
+    link = Link(0.0, clock.now, clock.sleep)
+    assert link.piece_size(10 * PIECE_SIZE) == 10 * PIECE_SIZE
+    assert link.carry(10 * PIECE_SIZE) == clock.now_s == 1000.0
+    assert Link(LINK_BYTES_S).piece_size(10 * PIECE_SIZE) == PIECE_SIZE
+
+
+@pytest.mark.parametrize("size", [PIECE_SIZE, 6 * PIECE_SIZE + 1], ids=["with the head", "in pieces"])
+def test_what_the_server_sends_goes_through_its_link(tmp_path: Path, size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket" / "file").write_bytes(data[:size])
+    with StaticS3(tmp_path, 0.0, link_mb_s=1.0) as server:
+        begun = time.monotonic()
+        assert obstore.get(in_bucket(server.endpoint, "bucket"), "file").bytes() == data[:size]
+        assert time.monotonic() - begun >= size / 1e6
 
 
 def test_the_huge_database_is_one_that_sqlite_finds_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from replication.levels import LEVELS
 from replication.restore.plan import plan_restore
 
 FOLLOW_S = 60.0
+LINK_MB_S = 100.0  # what object storage gives one process, roughly
 SCHEMA = "SELECT count(*) FROM sqlite_schema"
 
 
@@ -52,9 +53,18 @@ def measure_plain(options: argparse.Namespace, server: StaticS3, _: Path | None)
     replica = replica_of_events(options.events)
     snapshot = replica.name, f"{PLACE}/0009/{FIRST_FILE}"
     scan = queries(options.events)[-1]
-    found = plain.measure(server, server.url(replica.name, PLACE), scan, snapshot, options.rounds)
-    title = f"The full scan at {report.delay(options.delay_ms)}, and 16 plain GETs in flight of one process:"
-    return f"{title}\n\n{report.plain_table(found)}"
+    unlimited = plain.measure(server, server.url(replica.name, PLACE), scan, snapshot, options.rounds)
+    with StaticS3(server.root, options.delay_ms, LINK_MB_S) as linked:
+        limited = plain.measure(linked, linked.url(replica.name, PLACE), scan, snapshot, options.rounds)
+    title = f"The full scan at {report.delay(options.delay_ms)}, and 16 plain GETs in flight of one process"
+    return "\n\n".join(
+        [
+            f"{title}, through a link of unlimited speed, so that the processor is the limit:",
+            report.plain_table(unlimited),
+            f"The same through a link of {LINK_MB_S:g} MB/s, about what object storage gives one process:",
+            report.plain_table(limited),
+        ]
+    )
 
 
 def measure_files(options: argparse.Namespace, server: StaticS3, _: Path | None) -> str:
