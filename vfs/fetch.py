@@ -4,7 +4,7 @@ Nothing that runs on these threads waits for another of them, so they cannot dea
 however many readers want it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from replication.client.base import ReplicaClient
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.ltx.file_info import FileInfo
 from replication.position import NO_TXID, TXID
+from replication.restore.source import list_levels
 from vfs.request_pool import RequestPool
 from vfs.waiter import Waiter
 
@@ -78,9 +79,14 @@ class Fetcher:
         """Ask for the files of a level from a TXID on."""
         return self._pool.submit(lambda: tuple(self._client.ltx_files(level, seek)))
 
-    def levels(self) -> Future[Mapping[int, Sequence[FileInfo]] | None]:
-        """Ask for the files of all levels; None if they have to be listed one by one."""
-        return self._pool.submit(self._client.ltx_levels)
+    def list_all(self, waiter: Waiter) -> dict[int, tuple[FileInfo, ...]]:
+        """Return the files of each level.
+
+        Raises:
+            UsageError, DeniedError, UnavailableError, InterruptedReadError: as the client and the waiter say.
+
+        """
+        return list_levels(self._client, self.executor(waiter))
 
     def executor(self, waiter: Waiter) -> Executor:
         """Return an executor for code that asks the client itself, whose `map` waits as the waiter does."""

@@ -56,7 +56,6 @@ class Follower:
         self._logger = logger
         self._schedule = Schedule()
         self._idle = False
-        self._lists_at_once = True  # until the store says that one request does not tell it all
         self._rebase = False
         self._rewinds = 0
         self._last_step = clock.monotonic()
@@ -266,13 +265,7 @@ class Follower:
         return self._note(dict(zip(seeks, waiter.results(futures), strict=True)))
 
     def _list_all(self, waiter: Waiter) -> Listing:
-        levels = waiter.result(self._fetcher.levels()) if self._lists_at_once else None
-        if levels is None:
-            self._lists_at_once = False
-            futures = [self._fetcher.list(level) for level in LEVELS]
-            listing = dict(zip(LEVELS, waiter.results(futures), strict=True))
-        else:
-            listing = {level: tuple(levels.get(level, ())) for level in LEVELS}
+        listing = self._fetcher.list_all(waiter)
         self._schedule.all_listed()
         self._seeks.clear()
         return self._note(listing)

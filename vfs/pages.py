@@ -9,7 +9,6 @@ from typing import Protocol
 
 from replication.client.fetch import naming_file
 from replication.errors import CorruptError, LTXError, LTXMissingError, SnapshotGoneError
-from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from replication.ltx.page import decode_page
 from replication.position import format_txid, lock_pgno
@@ -197,8 +196,7 @@ class PageSource:
 
         Says no if the replica cannot be shown to be in the same history still.
         """
-        listings = waiter.results([self._fetcher.list(level) for level in LEVELS])
-        infos = [info for infos in listings for info in infos]
+        infos = [info for infos in self._fetcher.list_all(waiter).values() for info in infos]
         if continuity(infos, table, self._fetcher, waiter) is not Continuity.SAME:
             return False
         unknown = [info for info in infos if info.max_txid >= lost.min_txid and not table.knows(info)]

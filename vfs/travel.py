@@ -10,7 +10,7 @@ from replication.ltx.file_info import FileInfo
 from replication.position import TXID
 from replication.restore.plan import plan_restore
 from replication.restore.points import RestorePoint, restore_points
-from replication.restore.source import calc_restore_plan, list_levels
+from replication.restore.source import calc_restore_plan
 from vfs.compose import compose, written_at
 from vfs.continuity import Continuity, continuity
 from vfs.file_table import FileTable
@@ -53,7 +53,7 @@ class TimeTraveller:
         listing: dict[int, tuple[FileInfo, ...]] = {}
 
         def plan() -> tuple[FileInfo, ...]:
-            listing.update(self._list_levels(waiter))
+            listing.update(self._replica.fetcher.list_all(waiter))
             return plan_restore(listing, txid=txid)
 
         return self._build(plan, waiter, listing)
@@ -74,7 +74,7 @@ class TimeTraveller:
         def plan() -> tuple[FileInfo, ...]:
             if not client.accurate_list_times:
                 return calc_restore_plan(client, timestamp=instant, executor=executor, header_times=self._header_times)
-            listing.update(self._list_levels(waiter))
+            listing.update(self._replica.fetcher.list_all(waiter))
             return plan_restore(listing, timestamp=instant)
 
         return self._build(plan, waiter, listing)
@@ -98,10 +98,7 @@ class TimeTraveller:
             LitestreamError: as listing does.
 
         """
-        return restore_points(self._list_levels(waiter))
-
-    def _list_levels(self, waiter: Waiter) -> dict[int, tuple[FileInfo, ...]]:
-        return list_levels(self._replica.client, executor=self._replica.fetcher.executor(waiter))
+        return restore_points(self._replica.fetcher.list_all(waiter))
 
     def _build(
         self,
@@ -151,6 +148,6 @@ class TimeTraveller:
         fetcher = self._replica.fetcher
         found = continuity(files, table, fetcher, waiter)
         if found is Continuity.UNPROVEN:
-            listing = listing or self._list_levels(waiter)
+            listing = listing or fetcher.list_all(waiter)
             found = continuity([info for infos in listing.values() for info in infos], table, fetcher, waiter)
         return found is Continuity.SAME

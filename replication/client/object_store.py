@@ -64,6 +64,7 @@ class ObjectStoreClient(ReplicaClient):
         self._prefix = f"{path}/" if path else ""
         self._upload = upload
         self._has_conditions = self.traits.has_conditions  # until the server says that it knows none
+        self._is_one_page = True  # until a listing of all levels was longer
         self._deleter = ObjectDeleter(bucket, permission=self.traits.permissions.delete, one_by_one=deletes_one_by_one)
 
     @property
@@ -91,12 +92,15 @@ class ObjectStoreClient(ReplicaClient):
 
     def ltx_levels(self) -> dict[int, list[FileInfo]] | None:
         """Return the files of all levels, if they and what else lies below the path are 1,000 at most: one LIST."""
+        if not self._is_one_page:
+            return None
         prefix = self._level_prefix(0).rpartition("/")[0]
         try:
             metas = self._bucket.call("read", list_page, prefix)
         except RequestError as error:
             raise self._list_error(error, prefix) from None
         if metas is None:
+            self._is_one_page = False
             return None
         found = {level: self._infos(level, self._level_prefix(level), metas) for level in LEVELS}
         for infos in found.values():

@@ -7,7 +7,7 @@ the rest.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -25,22 +25,25 @@ MAX_CLOCK_SKEW = timedelta(minutes=15)  # S3 itself refuses requests signed by a
 MAX_LISTINGS = 3  # files may vanish between a listing and a look at their headers
 
 
-def list_levels(
-    client: ReplicaClient, levels: Iterable[int] = LEVELS, executor: Executor | None = None
-) -> dict[int, tuple[FileInfo, ...]]:
-    """Return the listing of each level, all asked for at once if there is an executor.
+def list_levels(client: ReplicaClient, executor: Executor | None = None) -> dict[int, tuple[FileInfo, ...]]:
+    """Return the listing of each level, with one request where that can tell, else side by side in the executor.
 
     Raises:
         UsageError, DeniedError, UnavailableError: as the client's listing.
 
     """
 
+    def list_all(client: ReplicaClient) -> Mapping[int, Sequence[FileInfo]] | None:
+        return client.ltx_levels()
+
     def list_level(level: int) -> tuple[FileInfo, ...]:
         return tuple(client.ltx_files(level))
 
-    wanted = list(levels)
-    listings = executor.map(list_level, wanted) if executor else map(list_level, wanted)
-    return dict(zip(wanted, listings, strict=True))
+    (found,) = executor.map(list_all, [client]) if executor else (list_all(client),)
+    if found is not None:
+        return {level: tuple(found.get(level, ())) for level in LEVELS}
+    listings = executor.map(list_level, LEVELS) if executor else map(list_level, LEVELS)
+    return dict(zip(LEVELS, listings, strict=True))
 
 
 def calc_restore_plan(
@@ -57,7 +60,7 @@ def calc_restore_plan(
         client: the replica.
         txid: the TXID to reach exactly.
         timestamp: use only files whose header was written before this instant (exclusive).
-        executor: runs the requests of different levels at the same time.
+        executor: runs the requests, those of different levels at the same time.
         header_times: what headers said before; what they say now is added, so that a next call need not ask. With an
             executor, several threads use it at once; it may be cleared meanwhile.
 

@@ -36,6 +36,7 @@ from replication.errors import (
     UnavailableError,
     UsageError,
 )
+from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from replication.position import TXID
 from tests.client.ltx_bytes import ltx_bytes, names, write
@@ -90,6 +91,19 @@ def test_what_it_does_costs_one_request_each(s3_server: S3Server, path: str) -> 
     write(client, 0, 3)
     client.delete_ltx_files([info, MISSING, FILE])
     assert count_by_kind(s3_server.requests()) == {"LIST": 1, "GET": 3, "PUT": 1, "DELETE": 1}
+
+
+def test_all_levels_are_one_request_until_there_are_too_many_files(s3_server: S3Server, path: str) -> None:
+    client = replica_client(s3_server.url(path))
+    files = list(client.ltx_files(0))
+    s3_server.fill([(f"{path}/other/{number}", b"") for number in range(998)])
+    s3_server.reset()
+    assert client.ltx_levels() == {level: files if level == 0 else [] for level in LEVELS}
+    assert count_by_kind(s3_server.requests()) == {"LIST": 1}
+    s3_server.fill([(f"{path}/other/998", b"")])
+    assert client.ltx_levels() is None
+    assert client.ltx_levels() is None  # which is known by now
+    assert count_by_kind(s3_server.requests()) == {"LIST": 2}
 
 
 def test_the_headers_of_a_provider_go_with_each_request(s3_server: S3Server, path: str) -> None:

@@ -30,6 +30,7 @@ from replication.restore.source import (
     files_before,
     list_levels,
 )
+from replication.restore.workers import WorkerExecutor
 from tests.support.faulty_client import FaultyClient
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,12 +129,27 @@ def test_a_plan_for_a_txid_or_the_newest_state_reads_no_header(hour: MemoryRepli
     assert client.count("read_ltx") == 0
 
 
+class AtOnceClient(FaultyClient):
+    """Tells of all levels with one request, and not of those without files."""
+
+    def ltx_levels(self) -> dict[int, list[FileInfo]]:
+        return {level: infos for level in LEVELS if (infos := list(self.inner.ltx_files(level)))}
+
+
+def test_no_level_is_listed_where_one_request_tells_of_all(hour: MemoryReplicaClient) -> None:
+    client = AtOnceClient(hour)
+    assert list_levels(client) == list_levels(hour)
+    assert list_levels(client, executor=WorkerExecutor(2)) == list_levels(hour)
+    assert calc_restore_plan(client, TXID(2500)) == calc_restore_plan(hour, TXID(2500))
+    assert client.calls == []
+
+
 def test_levels_are_listed_at_the_same_time_if_there_is_an_executor() -> None:
     client = FaultyClient(MemoryReplicaClient())
     put(client, 0, 1, 1, 1)
     gates = [client.hold("ltx_files", after=count) for count in range(10)]
     with ThreadPoolExecutor(10) as executor:
-        listing = executor.submit(list_levels, client, LEVELS, executor=ThreadPoolExecutor(10))
+        listing = executor.submit(list_levels, client, executor=ThreadPoolExecutor(10))
         for gate in gates:
             gate.wait_until_reached(10)
         for gate in gates:

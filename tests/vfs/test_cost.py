@@ -15,7 +15,10 @@ import apsw
 import pytest
 
 import litestream
+from replication.client.fetch import fetch_ltx_header
 from replication.client.url import replica_client
+from replication.clock import from_timestamp_ms
+from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
 from tests.support.litestream_program import FileReplica, LitestreamProgram
 from tests.support.s3_server import S3Server, count_by_kind, sequential_depth
@@ -165,6 +168,45 @@ def test_a_new_file_costs_one_listing_and_one_get(server: S3Server, tmp_path: Pa
         assert counts(server) == {"LIST": 1, "GET": 1}  # the file brought its pages along
 
 
+@pytest.mark.interop
+def test_travelling_lists_all_levels_with_one_request(server: S3Server, url: str) -> None:
+    client = replica_client(url)
+    fourth = from_timestamp_ms(fetch_ltx_header(client, list(client.ltx_files(0))[3]).timestamp_ms)
+    with (
+        litestream.register_read_replica("travelling", url, poll_interval_s=LONG_S) as replica,
+        closing(litestream.connect(url, name="travelling", poll_interval_s=LONG_S)) as connection,
+    ):
+        server.reset()
+        points = replica.restore_points()
+        assert [point.txid for point in points] == list(range(1, FILES + 1))
+        assert counts(server) == {"LIST": 1}
+        server.reset()
+        connection.pragma("litestream_txid", "3")
+        assert counts(server) == {"LIST": 1, "GET": 3}
+        server.reset()
+        connection.pragma("litestream_time", fourth.isoformat())
+        assert connection.pragma("litestream_txid") == f"{3:016x}"  # the view that is there
+        assert counts(server) == {"LIST": 1, "GET": 3}  # headers, in a binary search of six files
+
+
+@pytest.mark.interop
+def test_that_one_request_does_not_tell_of_all_files_is_found_out_once(server: S3Server, tmp_path: Path) -> None:
+    url = make_replica(server, tmp_path, "many", rows=3)
+    server.fill([(f"many/other/{number}", b"") for number in range(1000 - FILES)], bucket="cost-bucket")
+    server.reset()
+    with (
+        litestream.register_read_replica("many", url, poll_interval_s=LONG_S) as replica,
+        closing(litestream.connect(url, name="many", poll_interval_s=LONG_S)) as connection,
+    ):
+        assert counts(server)["LIST"] == 1 + len(LEVELS)
+        server.reset()
+        connection.pragma("litestream_txid", "3")
+        assert counts(server) == {"LIST": len(LEVELS), "GET": 3}
+        server.reset()
+        assert len(replica.restore_points()) == FILES
+        assert counts(server) == {"LIST": len(LEVELS)}
+
+
 def polls_of(replica: litestream.ReadReplica) -> int:
     polls = replica.stats()["polls"]
     assert isinstance(polls, int)
@@ -183,5 +225,5 @@ def test_an_instant_attached_to_another_shares_the_pages_they_have_in_common(ser
         newest.execute(f"ATTACH 'file:twice?vfs=litestream&txid={FILES - 1:x}' AS earlier")
         assert newest.execute(query.format("earlier")).get == expected
         # The listing, the page indexes of five files (two parts of the large one), and no page at all.
-        assert counts(server) == {"LIST": 10, "GET": FILES}
+        assert counts(server) == {"LIST": 1, "GET": FILES}
         assert newest.execute("SELECT litestream_txid('earlier')").get == f"{FILES - 1:016x}"
