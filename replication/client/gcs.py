@@ -13,7 +13,7 @@ from functools import partial
 from typing import BinaryIO, ClassVar
 
 from replication.client.base import ReplicaClient
-from replication.client.gcs_bucket import TIMESTAMP_KEY, GCSBucket
+from replication.client.gcs_bucket import TIMESTAMP_KEY, GCSBucket, GCSObject
 from replication.client.gcs_config import GCSConfig
 from replication.client.gcs_lease import GCSLeaseStore
 from replication.client.gcs_upload import ABSENT, PART_SIZE, upload
@@ -23,7 +23,7 @@ from replication.clock import from_timestamp_ms
 from replication.errors import LTXExistsError
 from replication.levels import LEVELS
 from replication.ltx.file_info import FileInfo
-from replication.ltx.name import ltx_file_path, ltx_level_dir, parse_ltx_name
+from replication.ltx.name import ltx_dir, ltx_file_path, ltx_level_dir, parse_ltx_name
 from replication.position import NO_TXID, TXID
 
 DELETES_AT_ONCE = 16
@@ -46,6 +46,7 @@ class GCSReplicaClient(ReplicaClient):
         """
         self._config = config
         self._bucket = GCSBucket(config)
+        self._is_one_page = True  # until a listing of all levels was longer
 
     def __repr__(self) -> str:
         config = self._config
@@ -71,22 +72,17 @@ class GCSReplicaClient(ReplicaClient):
     def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:  # noqa: ARG002
         """Yield the files of a level from `seek` on; one request for each 1,000 files."""
         prefix = f"{ltx_level_dir(self._config.path, level)}/"
-        infos: list[FileInfo] = []
-        for found in self._bucket.list(prefix, f"{prefix}{seek:016x}" if seek > 0 else prefix):
-            name = parse_ltx_name(found.name.removeprefix(prefix)) if found.name.startswith(prefix) else None
-            if name is not None and name.min_txid >= seek:
-                infos.append(
-                    FileInfo(
-                        level=level,
-                        min_txid=name.min_txid,
-                        max_txid=name.max_txid,
-                        size=found.size,
-                        created_at=found.created_at,
-                        identity=found.generation,
-                    )
-                )
-        infos.sort(key=lambda info: (info.min_txid, info.max_txid))
-        return iter(infos)
+        infos = _infos(level, prefix, self._bucket.list(prefix, f"{prefix}{seek:016x}" if seek > 0 else prefix))
+        return iter([info for info in infos if info.min_txid >= seek])
+
+    def ltx_levels(self) -> dict[int, list[FileInfo]] | None:
+        """Return the files of all levels, if one request tells of them: they are 1,000 at most."""
+        path = self._config.path
+        objects = self._bucket.list_page(f"{ltx_dir(path)}/") if self._is_one_page else None
+        if objects is None:
+            self._is_one_page = False
+            return None
+        return {level: _infos(level, f"{ltx_level_dir(path, level)}/", objects) for level in LEVELS}
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
@@ -142,3 +138,22 @@ class GCSReplicaClient(ReplicaClient):
 
     def _name(self, level: int, min_txid: TXID, max_txid: TXID) -> str:
         return ltx_file_path(self._config.path, level, min_txid, max_txid)
+
+
+def _infos(level: int, prefix: str, objects: Iterable[GCSObject]) -> list[FileInfo]:
+    """Return the files of a level, sorted; objects with other names are passed over."""
+    infos: list[FileInfo] = []
+    for found in objects:
+        name = parse_ltx_name(found.name.removeprefix(prefix)) if found.name.startswith(prefix) else None
+        if name is not None:
+            infos.append(
+                FileInfo(
+                    level=level,
+                    min_txid=name.min_txid,
+                    max_txid=name.max_txid,
+                    size=found.size,
+                    created_at=found.created_at,
+                    identity=found.generation,
+                )
+            )
+    return sorted(infos, key=lambda info: (info.min_txid, info.max_txid))

@@ -6,7 +6,7 @@ server's to check; of an emulator, which may know none, the generation is asked 
 Source: cloud.google.com/storage/docs/json_api/v1/objects.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote, urlencode
@@ -75,28 +75,27 @@ class GCSBucket:
             DeniedError, UnavailableError: the storage refused, or did not answer.
 
         """
-        what = f"LIST {prefix}"
-        query = {"prefix": prefix, "maxResults": str(PAGE_SIZE), "fields": _LISTED}
-        if start > prefix:
-            query["startOffset"] = start
+        query = {"startOffset": start} if start > prefix else {}
         for _ in range(MAX_PAGES):
-            answer = self.send("GET", self.url("/storage/v1", "o", query), limit=MAX_LISTING_SIZE)
-            if answer.status != _OK:
-                raise self.error(answer, what, "storage.objects.list")
-            page = json_answer(answer, what)
-            try:
-                yield from [_listed(item) for item in page.get("items", [])]
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                msg = f"{what}: expected a listing of objects, got something else"
-                raise UnavailableError(msg) from error
-            token = page.get("nextPageToken")
+            objects, token = self._page(prefix, query)
+            yield from objects
             if not token:
                 return
             if token == query.get("pageToken"):
                 break
-            query["pageToken"] = str(token)
-        msg = f"{what}: the listing does not end"
+            query["pageToken"] = token
+        msg = f"LIST {prefix}: the listing does not end"
         raise UnavailableError(msg)
+
+    def list_page(self, prefix: str) -> Sequence[GCSObject] | None:
+        """Return the objects whose names begin with `prefix`, or None if they are more than one request tells.
+
+        Raises:
+            UsageError, DeniedError, UnavailableError: as `list`.
+
+        """
+        objects, token = self._page(prefix, {})
+        return None if token else objects
 
     def get(self, name: str, generation: str, start: int, end: int) -> Chunk:
         """Return a range of an object, cut short at its end, and its generation; only of that one, when one is given.
@@ -183,6 +182,21 @@ class GCSBucket:
         return answer_error(
             answer, what=what, bucket=self.config.bucket, permission=permission, anonymous=self.config.anonymous
         )
+
+    def _page(self, prefix: str, query: Mapping[str, str]) -> tuple[Sequence[GCSObject], str]:
+        """Return the objects of one answer, and what the next one is asked for with, empty if there is none."""
+        what = f"LIST {prefix}"
+        query = {"prefix": prefix, "maxResults": str(PAGE_SIZE), "fields": _LISTED, **query}
+        answer = self.send("GET", self.url("/storage/v1", "o", query), limit=MAX_LISTING_SIZE)
+        if answer.status != _OK:
+            raise self.error(answer, what, "storage.objects.list")
+        page = json_answer(answer, what)
+        try:
+            objects = [_listed(item) for item in page.get("items", [])]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            msg = f"{what}: expected a listing of objects, got something else"
+            raise UnavailableError(msg) from error
+        return objects, str(page.get("nextPageToken") or "")
 
     def _authorized(self, request: Callable[[Mapping[str, str]], HTTPAnswer]) -> HTTPAnswer:
         """Return the answer to a request; where its token was refused, ask once more with a new one."""

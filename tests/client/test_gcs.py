@@ -198,6 +198,27 @@ def test_a_listing_is_read_in_pages_and_a_seek_is_done_by_the_server(
     assert {request.query["prefix"] for request in (*first, last)} == {f"{path}/ltx/0/"}
 
 
+def test_all_levels_are_one_request_until_there_are_too_many_files(
+    client: GCSReplicaClient, gs_server: GCSServer
+) -> None:
+    path = client.config.path
+    snapshot = write(client, 9, 1, 18)
+    gs_server.fill((f"{path}/ltx/0/{txid:016x}-{txid:016x}.ltx", b"x") for txid in range(1, 998))
+    gs_server.fill([(f"{path}/ltx/{NAME}", b"x"), (f"{path}/ltx/10/{NAME}", b"x"), (f"{path}/lock.json", b"x")])
+    files = list(client.ltx_files(0))
+    gs_server.reset()
+    found = client.ltx_levels()
+    assert found == {level: {0: files, 9: [snapshot]}.get(level, []) for level in range(10)}
+    (request,) = gs_server.requests()
+    assert request.kind == "LIST"
+    assert request.query["prefix"] == f"{path}/ltx/"
+    write(client, 1, 1)
+    gs_server.reset()
+    assert client.ltx_levels() is None
+    assert client.ltx_levels() is None  # which is known by now
+    assert len(gs_server.requests()) == 1
+
+
 def test_files_are_deleted_side_by_side(client: GCSReplicaClient, gs_server: GCSServer) -> None:
     path = client.config.path
     gs_server.fill((f"{path}/ltx/3/{txid:016x}-{txid:016x}.ltx", b"x") for txid in range(1, 51))
@@ -228,6 +249,7 @@ def test_any_path_is_kept_apart_in_the_requests(gs_server: GCSServer, made: list
     made.append(client := GCSReplicaClient(config))
     info = write(client, 4, 1)
     assert list(client.ltx_files(4)) == [info]
+    assert client.ltx_levels() == {level: [info] if level == 4 else [] for level in range(10)}
     assert client.read_ltx(info, 0, 4) == b"LTX1"
     assert f"{path}/ltx/4/{NAME}".lstrip("/") in gs_server.objects()
     client.delete_ltx_files([info])
