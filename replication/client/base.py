@@ -55,7 +55,7 @@ class ReplicaClient(ABC):
         """
 
     def ltx_levels(self) -> Mapping[int, Sequence[FileInfo]] | None:
-        """Return the files of all levels, each sorted as `ltx_files` gives them, where one request can tell.
+        """Return the files of all levels, each sorted as `ltx_files` gives them, where one listing can tell.
 
         None is for stores that list a level at a time, and for replicas of too many files, of which it is found out
         once, so that it can always be asked first.

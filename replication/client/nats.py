@@ -25,7 +25,7 @@ from replication.client.shared_call import SharedCall
 from replication.clock import from_timestamp_ms
 from replication.errors import LitestreamError, LTXError, LTXExistsError, LTXMissingError
 from replication.forking import after_fork_in_child
-from replication.levels import check_level
+from replication.levels import LEVELS, check_level
 from replication.log import LOGGER
 from replication.ltx.file_info import EPOCH, FileInfo
 from replication.ltx.name import ltx_file_path, parse_ltx_name
@@ -92,14 +92,12 @@ class NatsReplicaClient(ReplicaClient):
     def ltx_files(self, level: int, seek: TXID = NO_TXID, *, use_metadata: bool = False) -> Iterator[FileInfo]:
         """Yield the files of a level from `seek` on; their times are always the headers'."""
         del use_metadata  # the times are the headers'
-        prefix = _level_prefix(level)
-        infos = [
-            info
-            for meta in self._list()
-            if meta.name.startswith(prefix) and (info := _info(level, prefix, meta)) and info.min_txid >= seek
-        ]
-        infos.sort(key=lambda info: (info.min_txid, info.max_txid))
-        return iter(infos)
+        return iter([info for info in _infos(level, self._list()) if info.min_txid >= seek])
+
+    def ltx_levels(self) -> dict[int, list[FileInfo]]:
+        """Return the files of all levels, with one listing, however many they are."""
+        metas = self._list()
+        return {level: _infos(level, metas) for level in LEVELS}
 
     def read_ltx(self, info: FileInfo, start: int = 0, end: int | None = None) -> bytes:
         """Return bytes `start` to `end` (exclusive) of a file, or to its end."""
@@ -210,6 +208,13 @@ def _level_prefix(level: int) -> str:
 def _is_ltx(name: str) -> bool:
     parts = name.split("/")
     return len(parts) == len(("ltx", "level", "name")) and parts[0] == "ltx" and parse_ltx_name(parts[2]) is not None
+
+
+def _infos(level: int, metas: Iterable[ObjectMeta]) -> list[FileInfo]:
+    """Return the files of a level, sorted."""
+    prefix = _level_prefix(level)
+    infos = [info for meta in metas if meta.name.startswith(prefix) and (info := _info(level, prefix, meta))]
+    return sorted(infos, key=lambda info: (info.min_txid, info.max_txid))
 
 
 def _info(level: int, prefix: str, meta: ObjectMeta) -> FileInfo | None:

@@ -16,6 +16,7 @@ from replication.client.retry import RetryingClient
 from replication.client.url import replica_client
 from replication.clock import SYSTEM_CLOCK, from_timestamp_ms
 from replication.errors import LTXError, LTXExistsError, LTXMissingError
+from replication.levels import LEVELS
 from replication.position import TXID
 from tests.client.conformance import SharedStoreTests
 from tests.client.ltx_bytes import TIMESTAMP_MS, WatchedReader, ltx_bytes, names, write
@@ -254,3 +255,16 @@ def test_listings_at_the_same_time_share_one_that_began_after_them(
         thread.join()
     listed = (nats_server.counters()["out_msgs"] - before) / 1500
     assert 1 <= listed < 4  # one that runs, and one for those who came meanwhile
+
+
+def test_all_levels_are_one_listing_however_many_files_there_are(
+    nats_server: NatsServer, client: NatsReplicaClient
+) -> None:
+    nats_server.fill(client.config.bucket, [(f"ltx/0/{n:016x}-{n:016x}.ltx", ltx_bytes(n, n)) for n in range(1, 1501)])
+    snapshot = write(client, 9, 1, 18)
+    files = list(client.ltx_files(0))
+    before = nats_server.counters()["out_msgs"]
+    found = client.ltx_levels()
+    listed = (nats_server.counters()["out_msgs"] - before) / 1500
+    assert found == {level: {0: files, 9: [snapshot]}.get(level, []) for level in LEVELS}
+    assert 1 <= listed < 2
