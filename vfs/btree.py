@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 from struct import error as struct_error
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ _RESERVED_AT = 20  # in the database header: bytes at the end of each page that 
 _PAGE_NUMBER = Struct(">I")
 _MAX_VARINT_SIZE = 9
 _MIN_USABLE_SIZE = 480
-_INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # of the serial types of integers
+INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # of the serial types of integers
 _SERIAL_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)  # of the serial types below 12
 
 
@@ -54,16 +53,14 @@ class Interior:
         return bisect_left(self.keys, rowid)
 
 
-class IndexEntry(NamedTuple):
-    """An entry of an index: the columns before the rowid, as they are stored, and the rowid."""
-
-    key: bytes
-    rowid: int
+def first_byte(pgno: int) -> int:
+    """Return where the b-tree page begins on a page."""
+    return _HEADER_SIZE if pgno == 1 else 0
 
 
 def page_kind(page: bytes, pgno: int) -> int:
     """Return the kind of b-tree page this looks like, or 0."""
-    start = _HEADER_SIZE if pgno == 1 else 0
+    start = first_byte(pgno)
     kind = page[start] if len(page) > start else 0
     return kind if kind in KINDS else 0
 
@@ -78,9 +75,9 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
     kind = page_kind(page, pgno)
     if kind not in INTERIOR_KINDS:
         return None
-    start = _HEADER_SIZE if pgno == 1 else 0
+    start = first_byte(pgno)
     try:
-        offsets = np.array(_cell_offsets(page, start, kind), np.intp)
+        offsets = np.array(cell_offsets(page, start, kind), np.intp)
         cells = np.frombuffer(page, np.uint8)[offsets[:, np.newaxis] + np.arange(4)]
         last = page[start + 8 : start + 12]
         keys = _varints(page, offsets + 4) if kind == INTERIOR_TABLE else np.empty(0, np.int64)
@@ -92,26 +89,6 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
     return Interior(kind, children, array("q", keys.tobytes()))  # 12 bytes a child
 
 
-def index_entries(page: bytes, pgno: int, usable: int) -> tuple[IndexEntry, ...]:
-    """Return the entries of an index leaf in their order; those that end with no integer, or overflow, are left out.
-
-    The rowid is the last column; the leaf of a table WITHOUT ROWID may look the same.
-    """
-    if page_kind(page, pgno) != LEAF_INDEX:
-        return ()
-    entries: list[IndexEntry] = []
-    try:
-        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, LEAF_INDEX):
-            size, at = _varint(page, offset)
-            if size <= _largest_local(LEAF_INDEX, usable):
-                entry = _index_entry(page, at, size)
-                if entry is not None:
-                    entries.append(entry)
-    except (IndexError, ValueError, OverflowError, struct_error):
-        return ()
-    return tuple(entries)
-
-
 def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
     """Return how long the overflow chain is that begins at page `first`, in pages, as a cell says; 0 if none does.
 
@@ -121,11 +98,11 @@ def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
     if kind in {0, INTERIOR_TABLE} or page.find(_PAGE_NUMBER.pack(first)) < 0:
         return 0
     try:
-        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, kind):
-            size, at = _varint(page, offset + (4 if kind == INTERIOR_INDEX else 0))
+        for offset in cell_offsets(page, first_byte(pgno), kind):
+            size, at = varint(page, offset + (4 if kind == INTERIOR_INDEX else 0))
             if kind == LEAF_TABLE:
-                at = _varint(page, at)[1]
-            local = _local_size(kind, size, usable)
+                at = varint(page, at)[1]
+            local = local_size(kind, size, usable)
             if local < size and _PAGE_NUMBER.unpack_from(page, at + local)[0] == first:
                 return -(-(size - local) // (usable - 4))
     except (IndexError, ValueError, OverflowError, struct_error):
@@ -144,10 +121,10 @@ def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
         return ()
     roots: list[int] = []
     try:
-        for offset in _cell_offsets(page, _HEADER_SIZE if pgno == 1 else 0, LEAF_TABLE):
-            size, at = _varint(page, offset)
-            at = _varint(page, at)[1]
-            root = _integer_column(page, at, 3, _local_size(LEAF_TABLE, size, usable))
+        for offset in cell_offsets(page, first_byte(pgno), LEAF_TABLE):
+            size, at = varint(page, offset)
+            at = varint(page, at)[1]
+            root = _integer_column(page, at, 3, local_size(LEAF_TABLE, size, usable))
             if root is not None and root > 1:
                 roots.append(root)
     except (IndexError, ValueError, OverflowError, struct_error):
@@ -155,19 +132,20 @@ def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
     return tuple(roots)
 
 
-def _cell_offsets(page: bytes, start: int, kind: int) -> Sequence[int]:
+def cell_offsets(page: bytes, start: int, kind: int) -> Sequence[int]:
+    """Return where the cells of a b-tree page are that begins at `start`, in the order of their keys."""
     (count,) = unpack_from(">H", page, start + 3)
     return unpack_from(f">{count}H", page, start + _FIRST_CELL[kind])
 
 
-def _largest_local(kind: int, usable: int) -> int:
+def largest_local(kind: int, usable: int) -> int:
     """Return the largest payload, in bytes, that is stored without overflow pages."""
     return usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
 
 
-def _local_size(kind: int, size: int, usable: int) -> int:
+def local_size(kind: int, size: int, usable: int) -> int:
     """Return how many bytes of a payload are on the page itself."""
-    largest = _largest_local(kind, usable)
+    largest = largest_local(kind, usable)
     if size <= largest:
         return size
     smallest = (usable - 12) * 32 // 255 - 23
@@ -175,7 +153,7 @@ def _local_size(kind: int, size: int, usable: int) -> int:
     return local if local <= largest else smallest
 
 
-def _varint(page: bytes, at: int) -> tuple[int, int]:
+def varint(page: bytes, at: int) -> tuple[int, int]:
     """Return the big-endian varint at an offset, unsigned, and the offset behind it."""
     byte = page[at]
     if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more bytes follow
@@ -207,34 +185,31 @@ def _varints(page: bytes, offsets: NDArray[np.intp]) -> NDArray[np.int64]:
     return values.view(np.int64)
 
 
-def _index_entry(page: bytes, at: int, size: int) -> IndexEntry | None:
-    """Return the entry that a record is, or None if its last column is no integer."""
-    header_size, position = _varint(page, at)
-    end, serial, last = at + header_size, 0, position
-    while position < end:
-        last = position
-        serial, position = _varint(page, position)
-    rowid = _integer(page, at + size, serial)
-    if rowid is None:
-        return None
-    return IndexEntry(page[at + 1 : last] + page[end : at + size - _INTEGER_SIZES[serial]], rowid)
+def signed(value: int) -> int:
+    """Return the rowid that a varint stands for."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def serial_size(serial: int) -> int:
+    """Return how many bytes a value of a serial type takes."""
+    return _SERIAL_SIZES[serial] if serial < len(_SERIAL_SIZES) else (serial - 12) // 2
 
 
 def _integer_column(page: bytes, at: int, column: int, local: int) -> int | None:
     """Return a column of a record as an integer, or None if it is none or not on this page."""
-    header_size, position = _varint(page, at)
+    header_size, position = varint(page, at)
     value_at = at + header_size
     for _ in range(column):
-        serial, position = _varint(page, position)
-        value_at += _SERIAL_SIZES[serial] if serial < len(_SERIAL_SIZES) else (serial - 12) // 2
-    serial, _ = _varint(page, position)
-    end = value_at + _INTEGER_SIZES.get(serial, 0)
-    return _integer(page, end, serial) if end <= at + local else None
+        serial, position = varint(page, position)
+        value_at += serial_size(serial)
+    serial, _ = varint(page, position)
+    end = value_at + INTEGER_SIZES.get(serial, 0)
+    return integer(page, end, serial) if end <= at + local else None
 
 
-def _integer(page: bytes, end: int, serial: int) -> int | None:
+def integer(page: bytes, end: int, serial: int) -> int | None:
     """Return the integer of a serial type that ends at an offset."""
-    size = _INTEGER_SIZES.get(serial)
+    size = INTEGER_SIZES.get(serial)
     if size is None:
         return None
     if size == 0:

@@ -10,10 +10,11 @@ from vfs import btree
 from vfs.ahead import FetchedAhead
 from vfs.budget import Budget
 from vfs.index_fetcher import IndexFetcher
-from vfs.index_walks import IndexWalks
+from vfs.interior_siblings import InteriorSiblings
 from vfs.interiors import Interiors
 from vfs.leaf_runs import LeafRuns
 from vfs.overflow_chains import OverflowChains
+from vfs.row_walks import RowWalks
 from vfs.tree import Spot, Tree
 from vfs.view import View
 
@@ -30,7 +31,8 @@ class Readahead:
         self._ended = False  # the last transaction, and what it read is not forgotten yet
         self._usable = 0  # bytes of a page that SQLite uses; 0 before page 1 was read
         self._runs = LeafRuns(self._tree)
-        self._walks = IndexWalks(self._tree)
+        self._walks = RowWalks(self._tree)
+        self._siblings = InteriorSiblings(self._tree)
         self._chains = OverflowChains(self._tree)
 
     @property
@@ -62,6 +64,8 @@ class Readahead:
                 self._chains.read(view, pgno, self._usable or view.page_size)
             elif spot.node.above_leaves:
                 self._read_leaf(view, pgno, spot)
+            else:
+                self._siblings.read(view, pgno, spot)
 
     def after(self, view: View, pgno: int, page: bytes) -> None:
         """Learn from a page that was read."""
@@ -80,20 +84,21 @@ class Readahead:
             elif kind:
                 self._runs.was_read(view)
                 self._chains.add(page, pgno)
-                if kind == btree.LEAF_INDEX:
-                    self._walks.add(page, pgno)
+                if pgno > 1:  # which has the schema
+                    self._walks.add(view, page, pgno, spot, self._usable or view.page_size)
 
     def _forget(self, read: int) -> None:
         self._ended = False
         self._tree.budget.renew()
         self._runs.clear(read)
         self._walks.clear()
+        self._siblings.clear()
         self._chains.clear()
 
     def _read_leaf(self, view: View, pgno: int, spot: Spot) -> None:
         self._runs.read(view, pgno, spot)
         if spot.node.interior.kind == btree.INTERIOR_TABLE:
-            self._walks.read(view, pgno, spot, self._usable or view.page_size)
+            self._walks.read(view, pgno, spot)
 
     def _landed(self) -> None:
         with self._lock:

@@ -169,12 +169,17 @@ class Tree:
             node, height = parent[0], height + 1
         return node, height
 
-    def leaf_of(self, view: View, top: Node, height: int, rowid: int) -> int | None:
-        """Return the leaf with a row, `height` + 1 levels below an interior page; None if the way is not here yet."""
+    def leaf_of(self, view: View, top: Node, height: int, rowid: int, missing: set[int]) -> int | None:
+        """Return the leaf with a row, `height` + 1 levels below an interior page; None if the way is not here yet.
+
+        Interior pages that are `missing` are noted there, and those noted are not asked for again.
+        """
         node = top
         for _ in range(height):
-            below = self.interior(view, node.interior.children[node.interior.child_of(rowid)])
+            pgno = node.interior.children[node.interior.child_of(rowid)]
+            below = None if pgno in missing else self.interior(view, pgno)
             if below is None or not below.interior.keys:
+                missing.add(pgno)
                 return None
             node = below
         return node.interior.children[node.interior.child_of(rowid)]
