@@ -100,7 +100,7 @@ def _columns(page: bytes, kind: int, usable: int, offsets: Sequence[int]) -> Map
         header_size, position = varint(page, at)
         end = value_end = at + header_size
         for column in range(MAX_COLUMNS):
-            if position >= end or value_end > local_end:
+            if position >= end:
                 break
             left -= 1
             if left < 0:

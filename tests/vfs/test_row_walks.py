@@ -208,6 +208,7 @@ def test_what_looks_no_rows_up_along_others_begins_no_walk(
     ("ids", "prefetched", "round_trips"),
     [
         ((10, 60, 110), 0, 4),  # an interior page and three leaves below it
+        ((10, 1000), 0, 4),  # two interior pages that are neighbours, as in a scan, and two leaves
         ((10, 2000, 2990), 3, 5),  # two interior pages, the second of them with all others, and three leaves
     ],
 )
