@@ -102,7 +102,7 @@ def overflow_chain(page: bytes, pgno: int, first: int, usable: int) -> int:
             size, at = varint(page, offset + (4 if kind == INTERIOR_INDEX else 0))
             if kind == LEAF_TABLE:
                 at = varint(page, at)[1]
-            local = local_size(kind, size, usable)
+            local = _local_size(kind, size, usable)
             if local < size and _PAGE_NUMBER.unpack_from(page, at + local)[0] == first:
                 return -(-(size - local) // (usable - 4))
     except (IndexError, ValueError, OverflowError, struct_error):
@@ -124,7 +124,7 @@ def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
         for offset in cell_offsets(page, first_byte(pgno), LEAF_TABLE):
             size, at = varint(page, offset)
             at = varint(page, at)[1]
-            root = _integer_column(page, at, 3, local_size(LEAF_TABLE, size, usable))
+            root = _integer_column(page, at, 3, _local_size(LEAF_TABLE, size, usable))
             if root is not None and root > 1:
                 roots.append(root)
     except (IndexError, ValueError, OverflowError, struct_error):
@@ -143,7 +143,7 @@ def largest_local(kind: int, usable: int) -> int:
     return usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
 
 
-def local_size(kind: int, size: int, usable: int) -> int:
+def _local_size(kind: int, size: int, usable: int) -> int:
     """Return how many bytes of a payload are on the page itself."""
     largest = largest_local(kind, usable)
     if size <= largest:

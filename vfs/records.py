@@ -20,7 +20,6 @@ from vfs.btree import (
     first_byte,
     integer,
     largest_local,
-    local_size,
     page_kind,
     serial_size,
     signed,
@@ -64,13 +63,16 @@ def rows_of_entries(page: bytes, pgno: int, usable: int) -> Sequence[RowRef]:
     return entries
 
 
-def rows_of_columns(page: bytes, pgno: int, usable: int) -> Mapping[int, Sequence[RowRef]]:
-    """Return the columns of a leaf with an integer on it, by their numbers from 0, and the rowids of a table's leaf."""
+def rows_of_columns(page: bytes, pgno: int) -> Mapping[int, Sequence[RowRef]]:
+    """Return the columns of a leaf with an integer on it, by their numbers from 0, and the rowids of a table's leaf.
+
+    What lies on overflow pages is no integer here: it would end behind the page.
+    """
     kind = page_kind(page, pgno)
     if kind not in {LEAF_TABLE, LEAF_INDEX}:
         return {}
     try:
-        return _columns(page, kind, usable, cell_offsets(page, first_byte(pgno), kind))
+        return _columns(page, kind, cell_offsets(page, first_byte(pgno), kind))
     except (IndexError, ValueError, OverflowError, struct_error):
         return {}
 
@@ -88,15 +90,14 @@ def _entry(page: bytes, at: int, size: int) -> RowRef | None:
     return RowRef(page[at + 1 : last] + page[end : at + size - INTEGER_SIZES[serial]], rowid)
 
 
-def _columns(page: bytes, kind: int, usable: int, offsets: Sequence[int]) -> Mapping[int, Sequence[RowRef]]:
+def _columns(page: bytes, kind: int, offsets: Sequence[int]) -> Mapping[int, Sequence[RowRef]]:
     lists: dict[int, list[RowRef]] = {}
     left = len(page)  # of the columns of all records: those of a page that is whole share no bytes
     for number, offset in enumerate(offsets):
-        size, at = varint(page, offset)
+        _, at = varint(page, offset)
         if kind == LEAF_TABLE:
             rowid, at = varint(page, at)
             lists.setdefault(ROWID, []).append(RowRef(None, signed(rowid)))
-        local_end = at + local_size(kind, size, usable)
         header_size, position = varint(page, at)
         end = value_end = at + header_size
         for column in range(MAX_COLUMNS):
@@ -107,7 +108,7 @@ def _columns(page: bytes, kind: int, usable: int, offsets: Sequence[int]) -> Map
                 return {}
             serial, position = varint(page, position)
             value_end += serial_size(serial)
-            if serial in INTEGER_SIZES and value_end <= local_end:
+            if serial in INTEGER_SIZES:
                 refs = lists.setdefault(column, [])
                 refs.extend([_NONE] * (number - len(refs)))
                 refs.append(RowRef(None, integer(page, value_end, serial)))

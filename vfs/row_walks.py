@@ -41,7 +41,7 @@ class _Leaf:
             self._entries = rows_of_entries(self.page, self.pgno, self.usable)
         yield ENTRIES, self._entries
         if self._columns is None:
-            self._columns = rows_of_columns(self.page, self.pgno, self.usable)
+            self._columns = rows_of_columns(self.page, self.pgno)
         yield from self._columns.items()
 
 

@@ -176,7 +176,7 @@ class Walk:
             if self.source == ENTRIES:
                 rows = rows_of_entries(page, leaves[0], self.usable)
             else:
-                rows = rows_of_columns(page, leaves[0], self.usable).get(self.source, ())
+                rows = rows_of_columns(page, leaves[0]).get(self.source, ())
             self.rows.extend(rows[:: self.step])
             self.spot, rows_per_leaf = spot, max(1, len(rows))
 

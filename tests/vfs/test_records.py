@@ -70,7 +70,7 @@ def test_a_table_leaf_names_the_integers_of_each_column(database: Path) -> None:
     rows = iter(ask(database, "SELECT id, value, other, later FROM item ORDER BY id"))
     seen = 0
     for pgno, page in leaves(database, "item"):
-        lists = rows_of_columns(page, pgno, PAGE_SIZE)
+        lists = rows_of_columns(page, pgno)
         assert 1 not in lists  # no name is an integer
         assert len({len(refs) for refs in lists.values()}) == 1
         for number, ref in enumerate(lists[ROWID]):
@@ -89,7 +89,7 @@ def test_a_leaf_without_rowids_names_the_integers_of_each_column(database: Path)
     rows = ask(database, "SELECT first, second FROM pair ORDER BY first, second")
     found: list[tuple[int | None, int | None]] = []
     for pgno, page in leaves(database, "pair"):
-        lists = rows_of_columns(page, pgno, PAGE_SIZE)
+        lists = rows_of_columns(page, pgno)
         assert set(lists) == {0, 1}
         found += [(first.rowid, second.rowid) for first, second in zip(lists[0], lists[1], strict=True)]
     on_leaves = set(found)
@@ -110,9 +110,9 @@ def test_records_that_share_their_bytes_name_nothing() -> None:
     cell = varint(len(header) + columns) + b"\x01" + header + b"\x05" * columns
     page = bytes([btree.LEAF_TABLE]) + bytes(2) + count.to_bytes(2, "big") + bytes(3)
     page += record_at.to_bytes(2, "big") * count + cell
-    assert rows_of_columns(page.ljust(65_536, b"\0"), 2, 65_536) == {}
+    assert rows_of_columns(page.ljust(65_536, b"\0"), 2) == {}
     one = page[:3] + (1).to_bytes(2, "big") + page[5:]
-    assert len(rows_of_columns(one.ljust(65_536, b"\0"), 2, 65_536)) <= MAX_COLUMNS + 1
+    assert len(rows_of_columns(one.ljust(65_536, b"\0"), 2)) <= MAX_COLUMNS + 1
 
 
 @given(st.binary(max_size=600), st.sampled_from([btree.LEAF_INDEX, btree.LEAF_TABLE]), st.integers(1, 3))
@@ -121,7 +121,7 @@ def test_any_bytes_name_something_or_nothing(data: bytes, kind: int, pgno: int) 
     start = 100 if pgno == 1 else 0
     for broken in (data, data[:start] + bytes([kind]) + data[start:]):
         rows_of_entries(broken, pgno, 1024)
-        rows_of_columns(broken, pgno, 1024)
+        rows_of_columns(broken, pgno)
 
 
 @given(st.data())
@@ -132,5 +132,5 @@ def test_leaves_with_broken_bytes_name_as_many_rows_in_each_column_or_nothing(
     broken = bytearray(page)
     for _ in range(data.draw(st.integers(1, 8))):
         broken[data.draw(st.integers(3, PAGE_SIZE - 1))] = data.draw(st.integers(0, 255))
-    lists = rows_of_columns(bytes(broken), pgno, PAGE_SIZE)
+    lists = rows_of_columns(bytes(broken), pgno)
     assert len({len(refs) for refs in lists.values()}) <= 1
