@@ -221,6 +221,8 @@ def test_an_instant_attached_to_another_shares_the_pages_they_have_in_common(ser
     with closing(litestream.connect(large_url, name="twice", poll_interval_s=LONG_S, cache_size=64 * 2**20)) as newest:
         query = "SELECT sum(length(data)) FROM {}.item WHERE id <= 1000"
         expected = newest.execute(query.format("main")).get
+        ahead = find_file(newest, "main").replica._pages.ahead
+        wait_until(lambda: ahead._in_flight == 0, "what was fetched ahead", timeout_s=20)
         server.reset()
         newest.execute(f"ATTACH 'file:twice?vfs=litestream&txid={FILES - 1:x}' AS earlier")
         assert newest.execute(query.format("earlier")).get == expected
