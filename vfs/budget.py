@@ -5,7 +5,7 @@ from dataclasses import dataclass
 FIRST_SIZE = 256 * 2**10
 """Bytes a budget may have unused before anything of it was used."""
 
-USE_FACTOR = 4
+USE_FACTOR = 8
 """So many times what was used may be unused."""
 
 

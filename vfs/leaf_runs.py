@@ -49,7 +49,7 @@ class _Run:
 
     @property
     def is_long(self) -> bool:
-        return self.wanted >= (SCAN_LENGTH if self.may_scan else LENGTH)
+        return max(self.wanted, self.window) >= (SCAN_LENGTH if self.may_scan else LENGTH)
 
 
 @dataclass(slots=True)
