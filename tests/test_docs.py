@@ -1,8 +1,10 @@
-"""Goal: the README is true. Method: run its examples, and hold its tables to what the code knows."""
+"""Goal: the README and docstrings are true. Method: run their examples, and hold tables to what the code knows."""
 
 import base64
 import contextlib
+import doctest
 import hashlib
+import importlib
 import io
 import re
 import subprocess
@@ -27,6 +29,13 @@ from vfs.functions import HISTORY_TABLE
 
 LATER = "not supported yet"
 ROOT = readme.README.parent
+PACKAGES = ("litestream", "replication", "vfs")
+EXAMPLES = [
+    path.relative_to(ROOT)
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 S3_KEY = base64.b64encode(bytes(32)).decode()
 S3_KEY_MD5 = base64.b64encode(hashlib.md5(bytes(32), usedforsecurity=False).digest()).decode()
 
@@ -41,6 +50,14 @@ def test_the_examples_print_what_stands_below_them(tmp_path: Path) -> None:
         with contextlib.redirect_stdout(output):
             exec(compile(example.code, "README.md", "exec"), {})  # noqa: S102 - our own README
         assert output.getvalue() == example.output
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=str)
+def test_the_examples_in_docstrings_give_what_stands_below_them(path: Path) -> None:
+    module = importlib.import_module(".".join(path.with_suffix("").parts))
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_the_table_of_pragmas_lists_what_the_code_knows() -> None:

@@ -16,7 +16,7 @@ MAX_SPAN = 256 * 2**10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """Bytes `start` to `end` (exclusive) of a file, and the places wanted in it: their keys, ascending, and so on."""
+    """Bytes `start` to `end` (exclusive) of a file, and the pages wanted in it, by offset: `sizes` are of frames."""
 
     file: LTXFile
     start: int
@@ -42,9 +42,11 @@ def plan_spans(places: Places, *, gap: int = JOIN_GAP, largest: int = MAX_SPAN) 
     A range is larger than `largest` only if a single place is.
 
     >>> from replication.ltx.file_info import FileInfo
+    >>> from replication.ltx.header import Header
     >>> from replication.position import TXID
     >>> from vfs.place import Place
-    >>> file = LTXFile(FileInfo(level=9, min_txid=TXID(1), max_txid=TXID(1)), Header(), None)
+    >>> header = Header(page_size=4096, commit=9, min_txid=TXID(1), max_txid=TXID(1))
+    >>> file = LTXFile(FileInfo(level=9, min_txid=TXID(1), max_txid=TXID(1)), header, None)
     >>> wanted = Places.of({9: Place(file, 900, 1000), 1: Place(file, 100, 200), 2: Place(file, 220, 300)})
     >>> [(span.start, span.end) for span in plan_spans(wanted, gap=50, largest=1000)]
     [(900, 1000), (100, 300)]
