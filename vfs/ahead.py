@@ -62,9 +62,9 @@ class FetchedAhead:
         return Shown(view, self.cache, passing, self._stats, budget)
 
     def want(self, places: Places, budget: Budget, shown: Shown | None = None) -> int:
-        """Fetch pages that are neither cached nor here, as far as room and budget go; return of how many it is sure.
+        """Fetch pages that are neither cached nor here, the first ones first, as far as room and budget go.
 
-        The first are fetched first. Of those after the first that has to be left out none is.
+        Return how many come before the first that has to be left out: these are on their way or here.
         """
         missing: list[int] = []
         room, end, held = budget.room, len(places), self.cache.held(places.keys)

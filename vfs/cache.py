@@ -21,7 +21,6 @@ HIDDEN_SHARE = 4
 
 _Front = dict[int, bytes]
 
-
 _Cached = tuple[bytes, int]
 """A page, and its offset in the database in bytes: a plain tuple, which the garbage collector need not look into."""
 
@@ -95,7 +94,10 @@ class PageCache:
             self.put_many(view, [(key, pgno, page)])
 
     def put_many(self, view: View, pages: Iterable[tuple[int, int, bytes]]) -> None:
-        """Hold pages of one size that are no interior ones, and put them into the view's front."""
+        """Hold pages that are no interior ones, and put them into the view's front.
+
+        Of each comes the key of its place, its number, and its bytes.
+        """
         with self._lock:
             self._put(self._pages, view, pages)
             self._pages.shrink(self._room - self._held.size, self._fronts())

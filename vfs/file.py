@@ -48,12 +48,12 @@ class ReplicaFile:
         self.target = target
         self._front = _NOTHING
         self._passing = _NOTHING
-        self.hits = 0  # pages answered from the front
+        self.hits = 0  # pages read without asking the replica
         self._untouched = False  # the pinned view was not read from yet
         self._asked = False  # this transaction asked the replica for a page
         self._went_on = False  # and for another than the first one
         self._queries = 0  # transactions that did
-        self._hits_when_asked = 0  # the pages answered from the front when it did so last
+        self._hits_when_asked = 0  # `hits` when a page was asked for last
         self._travels = 0  # part of the epoch: a view travelled to is no continuation of the last one
         self._page_one = PageOne()
         self._patched_view: View | None = None

@@ -15,6 +15,9 @@ from vfs.view import View
 MAX_CHILDREN = 131_072
 """Of all interior pages kept: some 25 MB at most, and leaves of half a gigabyte."""
 
+MAX_DEPTH = 20
+"""Levels of a b-tree at most, in SQLite."""
+
 
 @dataclass(slots=True, eq=False)
 class Node:
@@ -87,7 +90,3 @@ class Interiors:
             for child in node.interior.children:
                 if self._parents.get(child) == pgno:
                     del self._parents[child]
-
-
-MAX_DEPTH = 20
-"""Levels of a b-tree at most, in SQLite."""

@@ -25,7 +25,7 @@ class Readahead:
     def __init__(self, interiors: Interiors, indexes: IndexFetcher, ahead: FetchedAhead, size: int) -> None:
         """Guess for a connection that may have so many bytes fetched and not used."""
         self._tree = Tree(interiors, indexes, ahead, Budget(size), self._landed)
-        self._lock = RLock()  # guards what follows: an interior page that lands goes on with a walk, on its own thread
+        self._lock = RLock()  # guards what follows: when a page lands, walks and runs go on, on its thread
         self._view: View | None = None  # of the transaction under way
         self._spot: Spot | None = None  # of the page about to be read
         self._ended = False  # the last transaction, and what it read is not forgotten yet

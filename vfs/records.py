@@ -43,6 +43,9 @@ class RowRef(NamedTuple):
     rowid: int | None
 
 
+_NONE = RowRef(None, None)
+
+
 def rows_of_entries(page: bytes, pgno: int, usable: int) -> Sequence[RowRef]:
     """Return the entries of an index leaf in their order; those that end with no integer, or overflow, are left out.
 
@@ -115,6 +118,3 @@ def _columns(page: bytes, kind: int, offsets: Sequence[int]) -> Mapping[int, Seq
     for refs in lists.values():
         refs.extend([_NONE] * (len(offsets) - len(refs)))
     return lists
-
-
-_NONE = RowRef(None, None)

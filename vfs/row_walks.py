@@ -1,7 +1,7 @@
 """Walks of one connection along rows that other b-trees name: found, and gone on with.
 
 - Of each b-tree the leaf is known that was read last. A table leaf that is read is held against what they name.
-- The first row that an index leaf names begins a walk along its entries.
+- The first row looked up that an index leaf names begins a walk along its entries.
 - A column of a table begins one once two rows on its leaf, one after the other, had their values looked up one after
   the other. So does an index that is read backwards. Leaves that are neighbours say nothing: any scan reads them so.
 """

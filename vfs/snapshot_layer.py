@@ -5,12 +5,10 @@ from numpy.typing import NDArray
 
 from replication.errors import LTXError
 from replication.ltx.index import PageIndex
-from vfs.index import Entries, FileLayer, Layer
+from vfs.index import MAX_COMMIT, Entries, FileLayer, Layer
 from vfs.ltx_file import LTXFile
 from vfs.place import Place
 from vfs.snapshot_index import SnapshotIndex
-
-MAX_COMMIT = 2**32 - 1
 
 
 class SnapshotLayer:

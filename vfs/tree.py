@@ -13,7 +13,7 @@ from vfs.interiors import MAX_DEPTH, Interiors, Node
 from vfs.shown import Shown
 from vfs.view import View
 
-MAX_HERE = 64  # leaves looked at
+MAX_HERE = 64  # leaves that are here, which are passed over on the way to an end
 MAX_INTERIORS = 8  # pages sought at once for the leaves of one run
 
 
@@ -33,7 +33,7 @@ class Tree:
     indexes: IndexFetcher
     ahead: FetchedAhead
     budget: Budget
-    landed: Callable[[], None]  # called, on any thread, when an interior page has come that was missing on a way
+    landed: Callable[[], None]  # called, on any thread, when a page has come without which somebody could not go on
 
     def spot(self, view: View, pgno: int) -> Spot | None:
         """Return where a page hangs in its tree, or None if that is not known."""
@@ -43,7 +43,7 @@ class Tree:
     def want(self, view: View, pgnos: Iterable[int], shown: Shown | None = None) -> int:
         """Fetch pages ahead, the first ones first, and return how many of them are on their way or here.
 
-        With `shown`, those that come in one range are put into the view's front when the first of them is read.
+        With `shown`, those that come in one range can be read without asking once the first of them was read.
         """
         wanted = list(pgnos)
         places = view.places(wanted)
@@ -121,16 +121,15 @@ class Tree:
         return True
 
     def want_interiors(self, view: View, spot: Spot, step: int, count: int) -> None:
-        """Fetch ahead the interior pages above the so many leaves behind or before one, if they have one parent."""
+        """Fetch ahead the interior pages above so many leaves behind or before one, as far as they have one parent."""
         parent = self.interiors.parent(view, spot.node.pgno)
         if parent is None:
             return
-        node, position = parent
-        children = len(spot.node.interior.children)
-        beyond = count - (children - 1 - spot.position if step > 0 else spot.position)
-        number = max(0, -(-beyond // children))
-        siblings = node.interior.children[position + 1 :] if step > 0 else node.interior.children[:position][::-1]
-        unknown = [pgno for pgno in siblings[:number] if self.interiors.get(view, pgno) is None]
+        child_count = len(spot.node.interior.children)
+        beyond = count - (child_count - 1 - spot.position if step > 0 else spot.position)
+        number = max(0, -(-beyond // child_count))
+        siblings = _beside(*parent, step)[:number]
+        unknown = [pgno for pgno in siblings if self.interiors.get(view, pgno) is None]
         self.want(view, unknown[:MAX_INTERIORS])
 
     def sibling(self, view: View, node: Node, step: int, others: int = 0) -> Node | None:
@@ -138,26 +137,21 @@ class Tree:
 
         If it has to be fetched, so many `others` behind it are fetched with it, as far as they have the same parent.
         """
-        above, target = node, 0
-        height, beside = 0, above.interior.children
-        while target == 0:
+        above, climbed = node, 0  # levels
+        beside: Sequence[int] = ()
+        while not beside:
             parent = self.interiors.parent(view, above.pgno)
-            if parent is None or height == MAX_DEPTH:
+            if parent is None or climbed == MAX_DEPTH:
                 return None
-            above, position = parent
-            if 0 <= position + step < len(above.interior.children):
-                beside = (
-                    above.interior.children[position + 1 :] if step > 0 else above.interior.children[:position][::-1]
-                )
-                target = beside[0]
-            else:
-                height += 1
-        for _ in range(height):
+            above, climbed = parent[0], climbed + 1
+            beside = _beside(*parent, step)
+        target = beside[0]
+        for _ in range(climbed - 1):
             between = self.interior(view, target)
             if between is None:
                 return None
             target = between.interior.children[0 if step > 0 else -1]
-        found = self.interior(view, target, () if height else beside[1 : 1 + others])
+        found = self.interior(view, target, beside[1 : 1 + others] if climbed == 1 else ())
         if found is not None and found.above_leaves is None:
             found.above_leaves = node.above_leaves  # all leaves are equally deep
         return found
@@ -183,3 +177,9 @@ class Tree:
                 return None
             node = below
         return node.interior.children[node.interior.child_of(rowid)]
+
+
+def _beside(node: Node, position: int, step: int) -> Sequence[int]:
+    """Return the children behind (`step` 1) or before (-1) one, the nearest first."""
+    children = node.interior.children
+    return children[position + 1 :] if step > 0 else children[:position][::-1]

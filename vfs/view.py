@@ -72,7 +72,7 @@ class View:
     def places(self, pgnos: Sequence[int]) -> Places:
         """Return the places of some pages, up to the first of them that `find` knows none for."""
         wanted = np.array(pgnos, dtype=np.uint32)
-        keys, sizes = [0] * len(pgnos), [0] * len(pgnos)
+        keys, sizes = [0] * len(pgnos), [0] * len(pgnos)  # 0 is the key of no place
         for layer in reversed(self.layers):
             layer.find_into(keys, sizes, wanted)
         known = keys.index(0) if 0 in keys else len(keys)
