@@ -1,10 +1,10 @@
 """Leaves that a connection reads one after the other: what comes next is fetched ahead, in the order of the tree.
 
 - The second leaf in a row begins a run, in either direction. Its window doubles, and the next window is on its way
-  before half of the last is used up. Several runs are followed side by side, as a query reads several b-trees.
+  when half of the last is used up. Several runs are followed side by side, as a query reads several b-trees.
 - A run that began at an end of its tree may be a scan, so its windows are larger from the first on, and grow faster.
-- Once a run has become long, the next window is on its way when the last has landed, and with it the interior pages
-  above those to come.
+- Once a run has become long, the next window is on its way when a quarter of the last can be read without asking, and
+  with it the interior pages above those to come.
 - The leaves that come in one range are put, when the first of them is read, where the connection finds a page without
   asking: into the page cache, or beside it. So it asks for the first of each range, which shows how far it is.
 - A leaf's number counts from the run's first leaf, 0.
@@ -21,11 +21,12 @@ from vfs.view import View
 FIRST_WINDOW = 4  # leaves
 GROWTH = 2
 SURE_WINDOW = 32  # a larger one is no larger than the run has been long
-LENGTH = 512  # from which on a run is long
+LENGTH = 512  # from which on a run, or its window, is long
 SCAN_WINDOW = 16  # the first one of a run that began at an end of its tree
 SCAN_GROWTH = 8
 SCAN_LENGTH = 64
-LEFT = 0.5, 0.75  # of a window, when the next one is due, in a run that is not long and in a long one
+LEFT = 0.5  # of a window, when the next one is due
+LONG_LEFT = 0.75  # the same in a long run
 WAYS = 8  # windows to come, to whose leaves a long run seeks the way
 MAX_WINDOW = 4096
 MAX_RUNS = 8
@@ -117,7 +118,7 @@ class LeafRuns:
 
     def _extend(self, view: View, run: _Run, pgno: int) -> None:
         """Fetch the next window ahead, if enough of the last one is used up, or is where it is read without asking."""
-        left = run.window * LEFT[run.is_long]
+        left = run.window * (LONG_LEFT if run.is_long else LEFT)
         if run.wanted - run.number - len(run.shown) > left or run.is_cached:
             return
         if run.may_scan:
