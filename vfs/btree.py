@@ -24,7 +24,8 @@ from struct import Struct, unpack_from
 from struct import error as struct_error
 
 import numpy as np
-from numpy.typing import NDArray
+
+from vfs.record_numbers import INTEGER_SIZES, integer, serial_size, varint, varints
 
 INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 INTERIOR_KINDS = frozenset({INTERIOR_INDEX, INTERIOR_TABLE})
@@ -34,10 +35,8 @@ _HEADER_SIZE = 100  # of the database, on page 1
 _FIRST_CELL = {INTERIOR_INDEX: 12, INTERIOR_TABLE: 12, LEAF_INDEX: 8, LEAF_TABLE: 8}
 _RESERVED_AT = 20  # in the database header: bytes at the end of each page that SQLite does not use
 _PAGE_NUMBER = Struct(">I")
-_MAX_VARINT_SIZE = 9
 _MIN_USABLE_SIZE = 480
-INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}  # of the serial types of integers
-_SERIAL_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)  # of the serial types below 12
+_ROOT_COLUMN = 3  # of the schema table: the number of a root page
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def parse_interior(page: bytes, pgno: int) -> Interior | None:
         offsets = np.array(cell_offsets(page, start, kind), np.intp)
         cells = np.frombuffer(page, np.uint8)[offsets[:, np.newaxis] + np.arange(4)]
         last = page[start + 8 : start + 12]
-        keys = _varints(page, offsets + 4) if kind == INTERIOR_TABLE else np.empty(0, np.int64)
+        keys = varints(page, offsets + 4) if kind == INTERIOR_TABLE else np.empty(0, np.int64)
     except (IndexError, struct_error):
         return None
     children = array("I", np.frombuffer(cells.tobytes() + last, ">u4").astype(np.uint32).tobytes())
@@ -124,7 +123,7 @@ def schema_roots(page: bytes, pgno: int, usable: int) -> tuple[int, ...]:
         for offset in cell_offsets(page, first_byte(pgno), LEAF_TABLE):
             size, at = varint(page, offset)
             at = varint(page, at)[1]
-            root = _integer_column(page, at, 3, _local_size(LEAF_TABLE, size, usable))
+            root = _integer_column(page, at, _ROOT_COLUMN, _local_size(LEAF_TABLE, size, usable))
             if root is not None and root > 1:
                 roots.append(root)
     except (IndexError, ValueError, OverflowError, struct_error):
@@ -139,7 +138,7 @@ def cell_offsets(page: bytes, start: int, kind: int) -> Sequence[int]:
 
 
 def largest_local(kind: int, usable: int) -> int:
-    """Return the largest payload, in bytes, that is stored without overflow pages."""
+    """Return the largest payload, in bytes, that is stored without overflow pages: X in the file format's words."""
     return usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
 
 
@@ -148,51 +147,9 @@ def _local_size(kind: int, size: int, usable: int) -> int:
     largest = largest_local(kind, usable)
     if size <= largest:
         return size
-    smallest = (usable - 12) * 32 // 255 - 23
+    smallest = (usable - 12) * 32 // 255 - 23  # M in the file format's words
     local = smallest + (size - smallest) % (usable - 4)
     return local if local <= largest else smallest
-
-
-def varint(page: bytes, at: int) -> tuple[int, int]:
-    """Return the big-endian varint at an offset, unsigned, and the offset behind it."""
-    byte = page[at]
-    if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more bytes follow
-        return byte, at + 1
-    value = byte & 0x7F
-    for position in range(at + 1, at + _MAX_VARINT_SIZE - 1):
-        byte = page[position]
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:  # noqa: PLR2004
-            return value, position + 1
-    last = at + _MAX_VARINT_SIZE - 1
-    return value << 8 | page[last], last + 1
-
-
-def _varints(page: bytes, offsets: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the big-endian varints at offsets, signed; behind the page there are zeros."""
-    data = np.frombuffer(page + bytes(_MAX_VARINT_SIZE), np.uint8)
-    values = np.zeros(len(offsets), np.uint64)
-    goes_on = np.ones(len(offsets), np.bool_)
-    for position in range(_MAX_VARINT_SIZE):
-        found = data[offsets + position].astype(np.uint64)
-        is_last = position == _MAX_VARINT_SIZE - 1  # which has eight bits of the value
-        shift, mask = (8, 0xFF) if is_last else (7, 0x7F)
-        longer = values << np.uint64(shift) | found & np.uint64(mask)
-        values = np.where(goes_on, longer, values)
-        goes_on &= found >= np.uint64(0x80)
-        if not goes_on.any():
-            break
-    return values.view(np.int64)
-
-
-def signed(value: int) -> int:
-    """Return the rowid that a varint stands for."""
-    return value - 2**64 if value >= 2**63 else value
-
-
-def serial_size(serial: int) -> int:
-    """Return how many bytes a value of a serial type takes."""
-    return _SERIAL_SIZES[serial] if serial < len(_SERIAL_SIZES) else (serial - 12) // 2
 
 
 def _integer_column(page: bytes, at: int, column: int, local: int) -> int | None:
@@ -205,14 +162,3 @@ def _integer_column(page: bytes, at: int, column: int, local: int) -> int | None
     serial, _ = varint(page, position)
     end = value_at + INTEGER_SIZES.get(serial, 0)
     return integer(page, end, serial) if end <= at + local else None
-
-
-def integer(page: bytes, end: int, serial: int) -> int | None:
-    """Return the integer of a serial type that ends at an offset."""
-    size = INTEGER_SIZES.get(serial)
-    if size is None:
-        return None
-    if size == 0:
-        return serial - 8
-    data = page[end - size : end]
-    return int.from_bytes(data, "big", signed=True) if len(data) == size else None

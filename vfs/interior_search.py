@@ -127,4 +127,5 @@ class InteriorSearch:
         if not self._room:
             self._waiting.clear()
         if places:
-            self._ahead.want(Places.of(places), Budget(len(places) * view.page_size * 2))
+            size = len(places) * view.page_size * 2  # more than their frames can have
+            self._ahead.want(Places.of(places), Budget(size))

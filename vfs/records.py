@@ -12,19 +12,8 @@ from collections.abc import Mapping, Sequence
 from struct import error as struct_error
 from typing import NamedTuple
 
-from vfs.btree import (
-    INTEGER_SIZES,
-    LEAF_INDEX,
-    LEAF_TABLE,
-    cell_offsets,
-    first_byte,
-    integer,
-    largest_local,
-    page_kind,
-    serial_size,
-    signed,
-    varint,
-)
+from vfs.btree import LEAF_INDEX, LEAF_TABLE, cell_offsets, first_byte, largest_local, page_kind
+from vfs.record_numbers import INTEGER_SIZES, integer, serial_size, signed, varint
 
 ENTRIES = -2
 """Stands for the entries of an index, where others are numbers of columns."""
