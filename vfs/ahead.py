@@ -7,10 +7,10 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from threading import Lock
+from threading import Lock, get_ident
 
 from replication.errors import LitestreamError, LTXError, LTXMissingError
 from replication.ltx.page import decode_page
@@ -41,6 +41,7 @@ class _Landing:
     budget: Budget
     left: dict[int, int]  # sizes of the wanted pages that nobody took yet, by key
     shown: Shown | None
+    statement: int  # of the budget, when it was asked for
 
 
 class FetchedAhead:
@@ -66,6 +67,7 @@ class FetchedAhead:
 
         Return how many come before the first that has to be left out: these are on their way or here.
         """
+        self._make_room(budget, sum(places.sizes))
         missing: list[int] = []
         room, end, held = budget.room, len(places), self.cache.held(places.keys)
         for number, key in enumerate(places.keys):
@@ -92,8 +94,10 @@ class FetchedAhead:
         held = place.file.data is not None or place.key in self._by_key
         return held or self.cache.holds(place.key)
 
-    def take(self, place: Place, waiter: Waiter) -> memoryview | None:
+    def take(self, place: Place, waiter: Waiter, reader: Budget | None = None) -> memoryview | None:
         """Return the frame of a page that was fetched ahead, which then is here no more; None if it was not.
+
+        Other pages of its range are shown to whoever asked for them, but not because somebody else takes one.
 
         Raises:
             UnavailableError, InterruptedReadError: as the waiter says.
@@ -108,7 +112,9 @@ class FetchedAhead:
             if not landing.future.done():
                 raise
             return None
-        shown = () if landing.shown is None else landing.shown.show(landing.span, data, landing.left, place.key)
+        shown: Iterable[int] = ()
+        if landing.shown is not None and landing.budget is reader:
+            shown = landing.shown.show(landing.span, data, landing.left, place.key)
         with self._lock:
             if self._take(landing, place.key):
                 landing.budget.used += place.size
@@ -123,8 +129,15 @@ class FetchedAhead:
     def when_landed(self, place: Place, call: Callable[[], None]) -> None:
         """Call, on another thread, when a page that is in flight has landed; never, if it fails."""
         landing = self._by_key.get(place.key)
-        if landing is not None and not landing.future.done():
-            landing.future.add_done_callback(lambda future: None if _failed(future) else call())
+        if landing is None or landing.future.done():
+            return
+        caller = get_ident()  # is in the middle of what the call would go on with, if the page lands just now
+
+        def landed(future: Future[bytes]) -> None:
+            if not _failed(future) and get_ident() != caller:
+                call()
+
+        landing.future.add_done_callback(landed)
 
     def peek(self, place: Place) -> memoryview | None:
         """Return the frame of a page that has landed, and leave it here."""
@@ -161,6 +174,18 @@ class FetchedAhead:
         for landing in landings:  # without the lock, which `_landed` takes on this very thread
             landing.future.cancel()
 
+    def _make_room(self, budget: Budget, size: int) -> None:
+        """Forget, the oldest first, what landed for ended statements and runs of a reader that has no room."""
+        if budget.unused == 0 or budget.room >= size:
+            return
+        with self._lock:
+            for landing in list(self._landings.values()):
+                if budget.room >= size:
+                    return
+                is_over = landing.statement != budget.statement or (landing.shown is not None and landing.shown.is_over)
+                if landing.budget is budget and is_over and landing.future.done():
+                    self._drop(landing)
+
     def _start(self, span: Span, budget: Budget, shown: Shown | None) -> bool:
         """Ask for a range, and say whether there was room for it."""
         with self._lock:
@@ -178,7 +203,7 @@ class FetchedAhead:
             with self._lock:
                 self._in_flight -= 1
             return False
-        landing = _Landing(span, future, budget, dict(zip(span.keys, span.sizes, strict=True)), shown)
+        landing = _Landing(span, future, budget, dict(zip(span.keys, span.sizes, strict=True)), shown, budget.statement)
         with self._lock:
             self._landings[span] = landing
             self._size += span.size

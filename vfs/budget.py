@@ -17,6 +17,7 @@ class Budget:
     unused: int = 0  # bytes that were asked for, and neither taken nor shown
     shown: int = 0  # bytes of pages that can be read without asking, and were not passed yet
     used: int = 0  # bytes that were taken or shown
+    statement: int = 0  # number of the statement under way
 
     @property
     def room(self) -> int:
@@ -24,5 +25,6 @@ class Budget:
         return min(self.size - self.shown, FIRST_SIZE + USE_FACTOR * self.used) - self.unused
 
     def renew(self) -> None:
-        """Begin anew, for another statement; what is still unused goes on to count."""
+        """Begin anew, for another statement; what is still unused counts until room is needed."""
         self.used = 0
+        self.statement += 1

@@ -59,7 +59,7 @@ class PageCache:
         """Return the page at a place, if it is held, and put it into the view's front."""
         with self._lock:
             cached = self._use(key)
-            if cached is None:
+            if cached is None or cached[1] != (pgno - 1) * len(cached[0]):  # a page index may name one place twice
                 return None
             if pgno > 1:  # page 1 is patched for each connection
                 view.pages[cached[1]] = cached[0]
@@ -76,9 +76,12 @@ class PageCache:
         return key in self._pages or key in self._held
 
     def held(self, keys: Collection[int]) -> set[int]:
-        """Return which of some places have a page that is held."""
+        """Return which of some places have a page that is held; they are about to be used, so they stay for a round."""
         with self._lock:
-            return self._known(keys)
+            known = self._known(keys)
+            for key in known:
+                self._use(key)
+            return known
 
     def put(self, view: View, pgno: int, key: int, page: bytes, *, is_interior: bool = False) -> None:
         """Hold a page, and put it into the view's front.

@@ -301,7 +301,7 @@ class ReplicaFile:
         readahead.before(view, pgno)
         if view is self.pinned:
             self._passing = readahead.passing
-        page = self.replica.read(view, pgno, self.waiter())
+        page = self.replica.read(view, pgno, self.waiter(), readahead.budget)
         readahead.after(view, pgno, page)
         return page
 

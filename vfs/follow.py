@@ -230,6 +230,8 @@ class Follower:
             return False
         if any(not infos and level in self._seeks for level, infos in listing.items()):
             return True  # a writer keeps a level's newest file, so something else has happened
+        if 0 not in listing and not any(listing.values()) and not self._fetcher.is_local:
+            return True  # a level that never had a file does not tell whether history is the same
         infos = [info for files in listing.values() for info in files]
         if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
             return True
@@ -246,13 +248,15 @@ class Follower:
         They do if they are proven to go on from the view, and lead as far as what was listed.
         """
         infos = [info for files in listing.values() for info in files]
-        if not infos or continuity(infos, self.table, self._fetcher, waiter) is Continuity.OTHER:
+        if any(not files and level in self._seeks for level, files in listing.items()):
+            return None
+        if continuity(infos, self.table, self._fetcher, waiter) is Continuity.OTHER:
             return None
         found = self._next_files.fetch(view, self.table, None, waiter)
         if found is None:
             return None
         reached = found[-1].file.info.max_txid if found else view.txid
-        if reached < max(info.max_txid for info in infos):
+        if reached < max((info.max_txid for info in infos), default=NO_TXID):
             return None
         return found if found or self._next_files.is_newest_there(view, self.table, waiter) else None
 

@@ -30,6 +30,7 @@ LONG_LEFT = 0.75  # the same in a long run
 WAYS = 8  # windows to come, to whose leaves a long run seeks the way
 MAX_WINDOW = 4096
 MAX_RUNS = 8
+IDLE_READS = 16  # so many leaves read elsewhere say that a run may be over
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,7 @@ class _Run:
     spot: Spot
     end: Spot  # of the last leaf fetched ahead, or else of the last one read
     shown: Shown
+    read_at: int  # how many leaves had been asked for, of whatever run, when one of it was
     step: int = 0  # 1 or -1; 0 before the second leaf
     number: int = 0  # of the last leaf read
     wanted: int = 0  # number of the last leaf fetched ahead, or else of the last one read
@@ -59,6 +61,7 @@ class LeafRuns:
 
     tree: Tree
     passing: dict[int, bytes] = field(default_factory=dict)  # pages that can be read without asking, by offset
+    _reads: int = 0  # leaves that were asked for
     _runs: deque[_Run] = field(default_factory=deque)  # the last used at the end
     _expected: dict[int, tuple[_Run, int]] = field(default_factory=dict)  # leaves to come, and their number in a run
 
@@ -72,6 +75,7 @@ class LeafRuns:
 
     def read(self, view: View, pgno: int, spot: Spot) -> None:
         """Note that a leaf is about to be read, and fetch ahead what follows if it goes on with a run."""
+        self._reads += 1
         found = self._expected.get(pgno)
         if found is None:
             self._begin(view, spot)
@@ -84,7 +88,10 @@ class LeafRuns:
             self._forget(run)
         elif number > run.number:
             self._pass(run, number)
-        run.spot, run.number = spot, number
+        if number <= run.wanted and not self.tree.has(view, pgno):
+            self._forget(run)  # it was cached, or had landed, and had to give way: so may those after it
+            run.end, run.wanted = spot, number
+        run.spot, run.number, run.read_at = spot, number, self._reads
         run.is_cached = self.tree.is_cached(view, pgno)
         if run.wanted <= number:
             run.end, run.wanted = spot, number
@@ -101,13 +108,13 @@ class LeafRuns:
 
     def resume(self, view: View) -> None:
         """Go on where an interior page was missing that may be here now."""
-        for run in self._runs:
-            if run.stalled and run.step:
+        for run in list(self._runs):
+            if run.stalled and run.step and not run.shown.is_over:
                 self._fetch_window(view, run, [])
                 self._expect_next(view, run)
 
     def _begin(self, view: View, spot: Spot) -> None:
-        run = _Run(spot, spot, self.tree.ahead.shown(view, self.passing, self.tree.budget))
+        run = _Run(spot, spot, self.tree.ahead.shown(view, self.passing, self.tree.budget), read_at=self._reads)
         self._runs.append(run)
         for step in (1, -1):
             for leaf in self.tree.leaves(view, spot, step, 1)[0]:
@@ -137,6 +144,7 @@ class LeafRuns:
         run.stalled = len(leaves) < missing
         sure = max(0, self.tree.want(view, [*own, *leaves], run.shown) - len(own))
         if sure < len(leaves):
+            self._give_up_idle(view, run)
             run.window -= len(leaves) - sure  # there was no room for more, and a part of that is worth a request
             leaves = leaves[:sure]
         if leaves:
@@ -144,6 +152,13 @@ class LeafRuns:
         self._expected.update(zip(leaves, zip(repeat(run), count(run.wanted + 1), strict=False), strict=False))
         run.coming.extend(leaves)
         run.wanted += len(leaves)
+
+    def _give_up_idle(self, view: View, run: _Run) -> None:
+        """Drop the runs that are most likely over, if they leave no room for one that goes on."""
+        if self.tree.budget.room < view.page_size:
+            for other in list(self._runs):
+                if other is not run and self._reads - other.read_at > IDLE_READS:
+                    self._drop(other)
 
     def _expect_next(self, view: View, run: _Run) -> None:
         """Know the run again at the leaf after all that were fetched ahead."""

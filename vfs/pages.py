@@ -14,6 +14,7 @@ from replication.ltx.page import decode_page
 from replication.position import format_txid, lock_pgno
 from vfs.ahead import FetchedAhead
 from vfs.btree import INTERIOR_KINDS, page_kind
+from vfs.budget import Budget
 from vfs.cache import PageCache
 from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
@@ -61,8 +62,10 @@ class PageSource:
         self._lock = Lock()
         self._moved: dict[int, Place] = {}  # guarded by _lock
 
-    def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
+    def read(self, view: View, pgno: int, waiter: Waiter, reader: Budget | None = None) -> bytes:
         """Return a page of a view, `view.page_size` bytes; zeros for the lock page.
+
+        `reader` is the budget of whoever reads and fetches ahead.
 
         Raises:
             SnapshotGoneError: the page's file has vanished, and nothing provably holds the same version.
@@ -83,7 +86,7 @@ class PageSource:
             self._stats.count("cache_hits")
         else:
             self._stats.count("cache_misses")
-            page = self._load(view, pgno, place, waiter)
+            page = self._load(view, pgno, place, waiter, reader)
             self._keep(view, pgno, place, page)
         return page
 
@@ -132,23 +135,23 @@ class PageSource:
         is_interior = looks_interior and self.interiors.learn(pgno, place, page) is not None
         self._cache.put(view, pgno, place.key, page, is_interior=is_interior)
 
-    def _load(self, view: View, pgno: int, place: Place, waiter: Waiter) -> bytes:
+    def _load(self, view: View, pgno: int, place: Place, waiter: Waiter, reader: Budget | None) -> bytes:
         with self._lock:
             place = self._moved.get(place.key, place)
         if not place.file.gone:
             try:
-                return self._fetch(place, pgno, view.page_size, waiter)
+                return self._fetch(place, pgno, view.page_size, waiter, reader)
             except LTXMissingError:
                 place.file.gone = True
         return self._replace(view, pgno, place, waiter)
 
-    def _fetch(self, place: Place, pgno: int, page_size: int, waiter: Waiter) -> bytes:
+    def _fetch(self, place: Place, pgno: int, page_size: int, waiter: Waiter, reader: Budget | None = None) -> bytes:
         info, whole = place.file.info, place.file.data
         frame: bytes | memoryview | None
         if whole is not None:
             frame = whole[place.start : place.end]
         else:
-            frame = self.ahead.take(place, waiter)
+            frame = self.ahead.take(place, waiter, reader)
             if frame is None:
                 frame = self._fetcher.fetch(info, place.start, place.end, waiter)
         with naming_file(info):

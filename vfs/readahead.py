@@ -24,7 +24,8 @@ class Readahead:
 
     def __init__(self, interiors: Interiors, indexes: IndexFetcher, ahead: FetchedAhead, size: int) -> None:
         """Guess for a connection that may have so many bytes fetched and not used."""
-        self._tree = Tree(interiors, indexes, ahead, Budget(size), self._landed)
+        self.budget = Budget(size)
+        self._tree = Tree(interiors, indexes, ahead, self.budget, self._landed)
         self._lock = RLock()  # guards what follows: when a page lands, walks and runs go on, on its thread
         self._view: View | None = None  # of the transaction under way
         self._spot: Spot | None = None  # of the page about to be read
@@ -89,7 +90,7 @@ class Readahead:
 
     def _forget(self, read: int) -> None:
         self._ended = False
-        self._tree.budget.renew()
+        self.budget.renew()
         self._runs.clear(read)
         self._walks.clear()
         self._siblings.clear()
@@ -102,8 +103,9 @@ class Readahead:
 
     def _landed(self) -> None:
         with self._lock:
-            if self._view is not None:
-                self._resume(self._view)
+            view = self._view  # once, for `end` sets it without the lock
+            if view is not None:
+                self._resume(view)
 
     def _resume(self, view: View) -> None:
         self._walks.retry(view)

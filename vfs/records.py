@@ -43,10 +43,14 @@ def rows_of_entries(page: bytes, pgno: int, usable: int) -> Sequence[RowRef]:
     if page_kind(page, pgno) != LEAF_INDEX:
         return ()
     entries: list[RowRef] = []
+    left = len(page)  # of all records: those of a page that is whole share no bytes
     try:
         for offset in cell_offsets(page, first_byte(pgno), LEAF_INDEX):
             size, at = varint(page, offset)
             if size <= largest_local(LEAF_INDEX, usable):
+                left -= size
+                if left < 0:
+                    return ()
                 entry = _entry(page, at, size)
                 if entry is not None:
                     entries.append(entry)
@@ -72,6 +76,8 @@ def rows_of_columns(page: bytes, pgno: int) -> Mapping[int, Sequence[RowRef]]:
 def _entry(page: bytes, at: int, size: int) -> RowRef | None:
     """Return the entry that a record is, or None if its last column is no integer."""
     header_size, position = varint(page, at)
+    if header_size > size:
+        return None
     end, serial, last = at + header_size, 0, position
     while position < end:
         last = position

@@ -21,6 +21,7 @@ from replication.client.base import ReplicaClient
 from replication.clock import SYSTEM_CLOCK, Clock
 from replication.errors import LitestreamError, SnapshotGoneError, StaleError, UsageError
 from replication.position import TXID, format_txid
+from vfs.budget import Budget
 from vfs.cache import PageCache
 from vfs.compose import Composed
 from vfs.counting_client import CountingClient
@@ -196,15 +197,15 @@ class SharedReplica:
         pages = self._pages
         return Readahead(pages.interiors, pages.indexes, pages.ahead, size)
 
-    def read(self, view: View, pgno: int, waiter: Waiter) -> bytes:
-        """Return a page of a view, as stored.
+    def read(self, view: View, pgno: int, waiter: Waiter, reader: Budget | None = None) -> bytes:
+        """Return a page of a view, as stored; `reader` is the budget of whoever reads and fetches ahead.
 
         Raises:
             LitestreamError: as `PageSource.read`.
 
         """
         try:
-            return self._pages.read(view, pgno, waiter)
+            return self._pages.read(view, pgno, waiter, reader)
         except SnapshotGoneError:
             if view is self.current:  # the next transaction would pin it again, and fail again
                 with suppress(LitestreamError):  # a poll keeps its error itself

@@ -7,7 +7,6 @@ are passed.
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable
-from threading import get_ident
 
 from replication.errors import LTXError
 from replication.ltx.page import decode_page
@@ -30,11 +29,11 @@ class Shown:
     def __init__(self, view: View, cache: PageCache, passing: dict[int, bytes], stats: Stats, budget: Budget) -> None:
         """Show nothing yet; `passing` has the pages that only one connection is shown, by offset in the database."""
         self.step = 1
+        self.is_over = False  # the run has ended: nobody passes its pages any more
         self._view = view
         self._cache = cache
         self._stats = stats
         self._budget = budget
-        self._thread = get_ident()
         self._passing = passing
         self._cached = 0  # bytes
         self._unused: dict[int, int] = {}  # sizes of the frames of those shown, by page number
@@ -45,8 +44,8 @@ class Shown:
 
     def show(self, span: Span, data: bytes, left: Container[int], taken: int) -> Iterable[int]:
         """Show the pages that are left of a range, from the one just taken on; return the keys of their places."""
-        if len(data) != span.size or get_ident() != self._thread:
-            return ()  # whoever asks for one of its pages is told; what another connection takes, it does not need here
+        if self.is_over or len(data) != span.size:
+            return ()  # whoever asks for one of its pages is told
         at = bisect_left(span.keys, taken)
         frames, first, page_size = memoryview(data), span.file.base + span.start, self._view.page_size
         room = min(self._cache.max_size // CACHE_SHARE, self._cache.max_size - self._cached, MAX_SIZE)
@@ -85,6 +84,7 @@ class Shown:
 
     def drop(self) -> None:
         """Note that the run has ended: what it did not pass was wasted."""
+        self.is_over = True
         unused, self._unused = self._unused, {}
         self._hide(unused)
         self._budget.shown -= sum(unused.values())

@@ -80,6 +80,14 @@ def test_the_same_page_of_a_file_of_the_same_name_is_another_one() -> None:
     assert cache.get(view, 7, key(make_file(), 7)) is None
 
 
+def test_a_page_is_not_got_as_another_one_that_a_broken_page_index_puts_at_its_place() -> None:
+    cache, view, file = PageCache(10 * PAGE_SIZE), make_view(), make_file()
+    cache.add_view(view)
+    cache.put(view, 7, key(file, 7), page(7))
+    assert cache.get(view, 8, key(file, 7)) is None
+    assert view.pages == {6 * PAGE_SIZE: page(7)}
+
+
 def test_the_next_view_takes_over_what_did_not_change() -> None:
     cache, before, after, file = PageCache(10 * PAGE_SIZE), make_view(1), make_view(2), make_file()
     cache.add_view(before)

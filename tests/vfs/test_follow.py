@@ -52,7 +52,8 @@ def test_a_poll_that_finds_nothing_lists_level_0_and_each_other_level_in_turn(
             shared.poll(shared.waiter(), Cause.DUE)
         assert {call.level for call in client.calls} == set(LEVELS)
         assert client.count("ltx_files") == POLLS_PER_TURN * (len(LEVELS) - 1)
-        assert client.count("read_ltx") == 0
+        # Eight levels without files do not say whether history is the same: the next name and the newest file do.
+        assert client.count("read_ltx") == 2 * (len(LEVELS) - 2)
 
 
 def test_a_new_transaction_costs_one_list_and_one_read(primary: Primary, client: FaultyClient) -> None:

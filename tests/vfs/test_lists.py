@@ -196,6 +196,23 @@ def test_another_history_that_ends_with_the_same_name_is_noticed_at_the_turn_of_
         assert_same(following.image(), other.image)
 
 
+@pytest.mark.parametrize("begun_s", range(5, 300, 13))
+def test_a_history_that_started_over_is_noticed_by_the_next_listing_whichever_level_it_is_of(
+    primary: Primary, following: Following, begun_s: int
+) -> None:
+    for _ in range(5):
+        change(primary)
+    primary.snapshot()
+    following.wait(begun_s)
+    following.client.inner.delete_all()
+    with Primary(following.client.inner, clock=StepClock(FIRST + timedelta(hours=1))) as other:
+        other.commit("CREATE TABLE other (id INTEGER PRIMARY KEY, body)")
+        other.snapshot()
+        following.wait(int(LIST_INTERVAL_S + 2 * INTERVAL_S))
+        assert following.shared.view.history == 1
+        assert_same(following.image(), other.image)
+
+
 def test_a_known_file_with_other_content_is_no_less_noticed_because_names_lead_on(
     primary: Primary, client: FaultyClient
 ) -> None:

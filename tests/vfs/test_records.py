@@ -115,6 +115,20 @@ def test_records_that_share_their_bytes_name_nothing() -> None:
     assert len(rows_of_columns(one.ljust(65_536, b"\0"), 2)) <= MAX_COLUMNS + 1
 
 
+@pytest.mark.parametrize("columns", [1000, 2])
+def test_entries_that_share_their_bytes_name_nothing(columns: int) -> None:
+    """A long header to read, or a long key to keep, thousands of times."""
+    count, size = 10_000, 15_000
+    record_at = 8 + 2 * count
+    header = varint(columns + 2) + b"\x08" * (columns - 1) + b"\x01"
+    cell = bytes([0x80 | size >> 14, 0x80 | size >> 7 & 0x7F, size & 0x7F])
+    page = bytes([btree.LEAF_INDEX]) + bytes(2) + count.to_bytes(2, "big") + bytes(3)
+    page += record_at.to_bytes(2, "big") * count + cell + header
+    assert rows_of_entries(page.ljust(65_536, b"\1"), 2, 65_536) == ()
+    one = page[:3] + (1).to_bytes(2, "big") + page[5:]
+    assert len(rows_of_entries(one.ljust(65_536, b"\1"), 2, 65_536)) == 1
+
+
 @given(st.binary(max_size=600), st.sampled_from([btree.LEAF_INDEX, btree.LEAF_TABLE]), st.integers(1, 3))
 @example(b"", btree.LEAF_TABLE, 2)
 def test_any_bytes_name_something_or_nothing(data: bytes, kind: int, pgno: int) -> None:
