@@ -7,7 +7,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from threading import Lock, get_ident
@@ -18,6 +18,7 @@ from vfs.budget import Budget
 from vfs.cache import PageCache
 from vfs.fetch import MAX_IN_FLIGHT, Fetcher
 from vfs.fetch_plan import MAX_SPAN, Span, plan_spans
+from vfs.ltx_file import OFFSET_BITS
 from vfs.place import Place, Places
 from vfs.shown import Shown
 from vfs.stats import Stats
@@ -70,13 +71,14 @@ class FetchedAhead:
         self._make_room(budget, sum(places.sizes))
         missing: list[int] = []
         room, end, held = budget.room, len(places), self.cache.held(places.keys)
-        for number, key in enumerate(places.keys):
-            if key in self._by_key or key in held:
+        by_key, files = self._by_key, places.files
+        for number, (key, size) in enumerate(zip(places.keys, places.sizes, strict=True)):
+            if key in by_key or key in held:
                 continue
-            file = places.file(number)
+            file = files[key >> OFFSET_BITS]
             if file.data is not None:
                 continue
-            room -= places.sizes[number]
+            room -= size
             if room < 0 or file.gone:
                 end = number
                 break
@@ -112,14 +114,12 @@ class FetchedAhead:
             if not landing.future.done():
                 raise
             return None
-        shown: Iterable[int] = ()
+        shown: Collection[int] = ()
         if landing.shown is not None and landing.budget is reader:
             shown = landing.shown.show(landing.span, data, landing.left, place.key)
         with self._lock:
-            if self._take(landing, place.key):
-                landing.budget.used += place.size
-            for key in shown:
-                self._take(landing, key)
+            landing.budget.used += self._take(landing, [place.key])
+            self._take(landing, shown)
             if not landing.left:
                 self._drop(landing)
         self._stats.count("prefetch_used")
@@ -151,7 +151,7 @@ class FetchedAhead:
         with self._lock:
             landing = self._by_key.get(place.key)
             if landing is not None:
-                self._take(landing, place.key)
+                self._take(landing, [place.key])
                 if not landing.left:
                     self._drop(landing)
 
@@ -223,15 +223,15 @@ class FetchedAhead:
             if failed:
                 self._drop(landing)
 
-    def _take(self, landing: _Landing, key: int) -> bool:
-        """Note that a page is wanted no more, and say whether it was; the caller holds the lock."""
-        size = landing.left.pop(key, None)
-        if size is None:
-            return False
+    def _take(self, landing: _Landing, keys: Collection[int]) -> int:
+        """Note that pages are wanted no more, and return the bytes of those that were; the caller holds the lock."""
+        by_key, left = self._by_key, landing.left
+        size = sum([left.pop(key, 0) for key in keys])
+        for key in keys:
+            if by_key.get(key) is landing:
+                del by_key[key]
         landing.budget.unused -= size
-        if self._by_key.get(key) is landing:
-            del self._by_key[key]
-        return True
+        return size
 
     def _drop(self, landing: _Landing) -> None:
         """Forget a range; the caller holds the lock."""
@@ -239,8 +239,7 @@ class FetchedAhead:
             return
         self._size -= landing.span.size
         self._stats.count("prefetch_wasted", len(landing.left))
-        for key in list(landing.left):
-            self._take(landing, key)
+        self._take(landing, list(landing.left))
 
 
 def _failed(future: Future[bytes]) -> bool:

@@ -43,7 +43,8 @@ class PageCache:
     @property
     def size(self) -> int:
         """How many bytes of pages are held."""
-        return self._pages.size + self._held.size
+        with self._lock:
+            return self._pages.size + self._held.size
 
     def add_view(self, view: View, before: View | None = None, changed: Iterable[int] = ()) -> None:
         """Let a view have a front, filled from the view before it without the pages that changed since."""

@@ -52,19 +52,20 @@ def plan_spans(places: Places, *, gap: int = JOIN_GAP, largest: int = MAX_SPAN) 
     [(900, 1000), (100, 300)]
     """
     keys, sizes = places.keys, places.sizes
-    numbers = {key: number for number, key in reversed(list(enumerate(keys)))}  # of equals the first
     spans: list[tuple[int, Span]] = []
     joined: list[int] = []  # numbers of places
-    first = end = 0
-    for key in sorted(numbers):  # files lie further apart than any gap
-        number = numbers[key]
+    first = last = end = -1
+    for number in sorted(range(len(keys)), key=keys.__getitem__):  # files lie further apart than any gap
+        key = keys[number]
+        if key == last:
+            continue  # of equals the first is there
         if joined and (key - end > gap or key + sizes[number] - first > largest):
             spans.append(_span(places, joined))
             joined = []
         if not joined:
             first = key
         joined.append(number)
-        end = key + sizes[number]
+        last, end = key, key + sizes[number]
     if joined:
         spans.append(_span(places, joined))
     return [span for _, span in sorted(spans, key=itemgetter(0))]

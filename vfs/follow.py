@@ -23,7 +23,7 @@ from vfs.continuity import Continuity, continuity
 from vfs.fetch import Fetcher
 from vfs.file_table import FileTable
 from vfs.load import LoadedFile, load_files
-from vfs.next_files import NextFiles
+from vfs.next_files import NextFiles, newest_file
 from vfs.schedule import LIST_INTERVAL_S, LONG_PAUSE_INTERVALS, Cause, Schedule
 from vfs.view import View
 from vfs.waiter import Waiter
@@ -230,8 +230,10 @@ class Follower:
             return False
         if any(not infos and level in self._seeks for level, infos in listing.items()):
             return True  # a writer keeps a level's newest file, so something else has happened
-        if 0 not in listing and not any(listing.values()) and not self._fetcher.is_local:
-            return True  # a level that never had a file does not tell whether history is the same
+        if 0 not in listing and not any(listing.values()) and newest_file(position, self.table) is not None:
+            return (
+                not self._fetcher.is_local
+            )  # a level without files does not tell if history is the same, that one does
         infos = [info for files in listing.values() for info in files]
         if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
             return True

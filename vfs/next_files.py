@@ -42,7 +42,7 @@ class NextFiles:
 
         """
         loaded: list[LoadedFile] = []
-        newest = _newest(view, table)
+        newest = newest_file(view.txid, table)
         for txid in range(view.txid + 1, view.txid + 1 + MAX_FILES):
             try:
                 info, data = waiter.result(self._fetcher.named(0, TXID(txid), LEVEL_0_WHOLE_SIZE + 1))
@@ -70,7 +70,7 @@ class NextFiles:
             DeniedError, UnavailableError, InterruptedReadError: as the waiter and the client say.
 
         """
-        newest = _newest(view, table)
+        newest = newest_file(view.txid, table)
         return newest is not None and self._is_there(newest, waiter)
 
     def _goes_on(self, newest: LTXFile, header: Header, waiter: Waiter) -> bool:
@@ -92,6 +92,6 @@ class NextFiles:
         return Header.unpack(data) == file.header
 
 
-def _newest(view: View, table: FileTable) -> LTXFile | None:
+def newest_file(position: TXID, table: FileTable) -> LTXFile | None:
     """Return the file of level 0 that a view ends with, if it is known."""
-    return table.get(FileInfo(level=0, min_txid=view.txid, max_txid=view.txid))
+    return table.get(FileInfo(level=0, min_txid=position, max_txid=position))

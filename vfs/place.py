@@ -53,7 +53,9 @@ class Places:
         return self.files[self.keys[number] >> OFFSET_BITS]
 
     def picked(self, numbers: Iterable[int]) -> "Places":
-        """Return the places at some positions."""
+        """Return the places at some positions, each one once."""
         picked = list(numbers)
+        if len(picked) == len(self) and picked == list(range(len(self))):
+            return self
         columns = [[column[number] for number in picked] for column in (self.pgnos, self.keys, self.sizes)]
         return Places(self.files, *columns)

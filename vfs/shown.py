@@ -6,7 +6,7 @@ are passed.
 """
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from replication.errors import LTXError
 from replication.ltx.page import decode_page
@@ -42,7 +42,7 @@ class Shown:
         """Return how many pages are shown and were not passed."""
         return len(self._unused)
 
-    def show(self, span: Span, data: bytes, left: Container[int], taken: int) -> Iterable[int]:
+    def show(self, span: Span, data: bytes, left: Container[int], taken: int) -> Collection[int]:
         """Show the pages that are left of a range, from the one just taken on; return the keys of their places."""
         if self.is_over or len(data) != span.size:
             return ()  # whoever asks for one of its pages is told

@@ -1,10 +1,9 @@
-"""Pages of a run that can be read without asking: where they stand, until when, and whom they are shown to.
+"""Pages of a run that can be read without asking: where they stand, and until when.
 
 Bugs planted to see it fail: page 1 shown as it is stored; a broken frame shown; pages that stay when they were passed;
-a cache that is filled with more than it holds; pages shown for whoever takes one of their range.
+a cache that is filled with more than it holds.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from replication.ltx.file_info import FileInfo
@@ -124,10 +123,3 @@ def test_no_more_is_shown_at_once_than_memory_is_set_aside_for() -> None:
     run = Run(range(2, 102), page_size=page_size)
     run.take(2)
     assert sum(map(len, run.passing.values())) == MAX_SIZE - page_size
-
-
-def test_a_page_that_another_connection_takes_shows_nothing() -> None:
-    run = Run(range(2, 12))
-    with ThreadPoolExecutor(1) as other:
-        assert other.submit(run.take, 2).result() == []
-    assert run.take(2) == list(range(3, 12))
