@@ -230,11 +230,10 @@ class Follower:
             return False
         if any(not infos and level in self._seeks for level, infos in listing.items()):
             return True  # a writer keeps a level's newest file, so something else has happened
-        if 0 not in listing and not any(listing.values()) and newest_file(position, self.table) is not None:
-            return (
-                not self._fetcher.is_local
-            )  # a level without files does not tell if history is the same, that one does
         infos = [info for files in listing.values() for info in files]
+        if not infos and 0 not in listing and newest_file(position, self.table) is not None:
+            # Levels without files do not tell whether history is the same. That file does, and costs one small request.
+            return not self._fetcher.is_local
         if infos and continuity(infos, self.table, self._fetcher, waiter) is Continuity.UNPROVEN:
             return True
         try:
